@@ -37,7 +37,7 @@ from napari_unet.data.volumes.slices import place_of
 from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.metrics.overlap import count_overlap
 from napari_unet.metrics.volumes import score_volume
 from napari_unet.models.model import load_model

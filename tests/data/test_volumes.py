@@ -10,12 +10,12 @@ import tifffile
 
 from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.files.reading import ImageReading, reading_images
+from napari_unet.data.files.stack_axes import mirrored
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.volumes.slices import (
     as_volumes,
     dataset_with_neighbours,
-    mirrored,
     place_of,
     runs_of_slices,
     voxel_size_of,

@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_unet.inference.agglomeration import agglomerate, over_borders
 from napari_unet.inference.objects import find_objects
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.settings import InferenceSettings, Recipe

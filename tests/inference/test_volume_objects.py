@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import InferenceSettings
 

@@ -84,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     large = parser.add_argument_group(
         "large images",
-        "Zarr, OME-Zarr and TIFF above 33 megapixels are read and written block by block, into OME-Zarr. "
-        "A run that was stopped resumes.",
+        "Zarr, OME-Zarr, HDF5, and TIFF above 33 megapixels are segmented block by block, into OME-Zarr. "
+        "A model in three dimensions segments them in blocks of slices. A run that was stopped resumes.",
     )
     fields = LargeImageSettings.model_fields
     large.add_argument("--stream", action="store_true", help="Treat every TIFF as a large image.")

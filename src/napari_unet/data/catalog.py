@@ -8,10 +8,17 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
-from napari_unet.data.files.decoders.image_kinds import is_image_name
+from napari_unet.data.files.decoders.image_kinds import (
+    HDF5_SUFFIXES,
+    is_image_name,
+    split_array_name,
+    suffix_of,
+)
 from napari_unet.data.files.pages import page_samples
 from napari_unet.data.files.reading import current_reading
 from napari_unet.data.files.source import FolderSource, Source, open_source
+from napari_unet.data.files.stored.lazy_hdf5 import open_hdf5_image
+from napari_unet.data.files.stored.lazy_zarr import is_zarr_image
 from napari_unet.data.files.unreadable import IMAGE_FORMATS, unreadable_file
 from napari_unet.data.formats import (
     cell_tracking,
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
 
 
-PAGE = re.compile(r"(?<=\.)(tiff?|gif|webp)\[\d+\]$", re.IGNORECASE)
+PAGE = re.compile(r"(?<=\.)(tiff?|gif|webp|zarr|(?:zarr|h5|hdf5):/.*)\[\d+\]$", re.IGNORECASE)
 MOST_LEFT_OUT = 10  # files for every image of a data set; a few masks more are usual
 
 
@@ -129,7 +136,7 @@ def find_format(path: Path | str) -> str | None:
         return outlines.NAME
     if path.is_file() and path.suffix.lower() in TEXT_SUFFIXES:
         return None  # of another program
-    source = open_source(path)
+    source = _array_at(path) or open_source(path)
     return next((name for name, layout in FORMATS.items() if layout.recognize(source)), None)
 
 
@@ -182,7 +189,7 @@ def _open(path: Path, format: str | None) -> Dataset:
         return fit_masks(_open_stack(path, format))
     if format in (None, outlines.NAME) and path.is_file() and outlines.is_outline_file(path):
         return fit_masks(outlines.open_file(path))
-    source = open_source(path)
+    source = _array_at(path) or open_source(path)
     dataset = fit_masks(FORMATS[format or recognize(source)].open_source(source))
     if source.broken_links:
         links = _broken(source.broken_links)
@@ -205,6 +212,23 @@ def _open(path: Path, format: str | None) -> Dataset:
         )
     problem = Problem("left out", message, "check that this is the right folder and format", left)
     return replace(dataset, problems=(*dataset.problems, problem))
+
+
+def _array_at(path: Path) -> Source | None:
+    """The images in an OME-Zarr or in a file of HDF5, or the one that is named; None for anything else."""
+    found = split_array_name(path.as_posix())
+    if found is None or not (is_zarr_image(file := Path(found[0])) or _is_hdf5(file)):
+        return None
+    name = file.name + (f":/{found[1]}" if found[1] else "")
+    source = FolderSource(file.parent, only=[name])
+    if not source.sizes:
+        open_hdf5_image(file, found[1])  # says what there is
+    source.path = path  # that it is opened by again
+    return source
+
+
+def _is_hdf5(file: Path) -> bool:
+    return file.is_file() and suffix_of(file.name) in HDF5_SUFFIXES
 
 
 def _broken(links: tuple[str, ...]) -> Problem:
@@ -274,7 +298,9 @@ def open_images(paths: Sequence[Path | str]) -> tuple[Sample, ...]:
     found: list[Sample] = []
     for given in paths:
         path = Path(given).expanduser()
-        if path.is_file() and is_image_name(path.name):
+        if (array := _array_at(path)) is not None:
+            found += _images_of(array)
+        elif path.is_file() and is_image_name(path.name):
             found += page_samples(FolderSource(path.parent, only=[path.name]), path.name)
         elif path.is_file() and is_table_name(path.name):
             dataset = open_dataset(path)

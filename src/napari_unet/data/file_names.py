@@ -105,8 +105,8 @@ def _spelled(folder: Path, name: str) -> str | None:
 
 def stem_of(path: Path) -> str:
     """A file's name without what tells its kind: "a" of a.ome.zarr."""
-    name = path.name
-    for ending in (".ome.zarr", ".zarr", ".ome.tiff", ".ome.tif", ".tiff", ".tif"):
+    name = path.parent.name.removesuffix(":") if path.parent.name.endswith((".h5:", ".hdf5:")) else path.name
+    for ending in (".ome.zarr", ".zarr", ".ome.tiff", ".ome.tif", ".tiff", ".tif", ".h5", ".hdf5"):
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return name

@@ -16,6 +16,7 @@ from napari_unet.export.ome_zarr import SMALLEST, describe
 from napari_unet.export.segmented import class_colour
 
 Index = tuple[int, ...]
+Place = tuple[int | slice, ...]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,12 +31,14 @@ RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
 PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
 ANSWERS = "answers"  # (..., K', Y, X) float16, what a network says, where objects are told apart by it
 STARS = "stars"  # folder of the rays of possible middles of objects
+HEIGHT = "height"  # how deep in objects pixels lie, by the network
 SCRATCH = (
     RAW,
     ANSWERS,
     STARS,
-    "height",
+    HEIGHT,
     "cores",
+    "pieces",
     "wide",
     "agreed",
     "classes",
@@ -56,35 +59,51 @@ class LabelShape:
     leading : tuple of (str, int)
         Name and size of each axis of slices.
     size : tuple of int
-        (Y, X).
+        (Y, X), or (Z, Y, X) of volumes.
     chunk : tuple of int
-        (Y, X) of what is one file.
+        (Y, X), or (Z, Y, X), of what is one file.
     dtype : str
         Unsigned.
     pixel_size : PixelSize or None
         None if unknown.
+    slice_distance : float or None
+        From one slice to the next, in the unit of the pixel; None if unknown.
     """
 
     leading: tuple[tuple[str, int], ...]
-    size: tuple[int, int]
-    chunk: tuple[int, int]
+    size: tuple[int, ...]
+    chunk: tuple[int, ...]
     dtype: str = "uint8"
     pixel_size: PixelSize | None = None
+    slice_distance: float | None = None
 
     @property
-    def levels(self) -> list[tuple[int, int]]:
-        """(Y, X) of each level, until both sides are small."""
+    def names(self) -> str:
+        """Of the axes of an image or a volume."""
+        return "zyx"[-len(self.size) :]
+
+    @property
+    def levels(self) -> list[tuple[int, ...]]:
+        """(Y, X) or (Z, Y, X) of each level, until all sides are small.
+
+        Slices stay as many as they are, so that each has its mask at any level.
+        """
         found = [self.size]
-        while max(found[-1]) > SMALLEST:
-            found.append((-(-found[-1][0] // 2), -(-found[-1][1] // 2)))
+        while max(found[-1][-2:]) > SMALLEST:
+            *deep, height, width = found[-1]
+            found.append((*deep, -(-height // 2), -(-width // 2)))
         return found
 
     def axes(self) -> list[dict[str, str]]:
         """As the metadata lists them."""
         unit = {} if self.pixel_size is None else {"unit": self.pixel_size.long_unit}
+        of_z = {} if self.slice_distance is None else unit
         kinds = {"t": "time", "z": "space"}
-        before = [_axis(name, kinds.get(name)) for name, _ in self.leading]
-        return [*before, *({"name": name, "type": "space", **unit} for name in "yx")]
+        before = [_axis(name, kinds.get(name)) | (of_z if name == "z" else {}) for name, _ in self.leading]
+        return [
+            *before,
+            *({"name": name, "type": "space", **(of_z if name == "z" else unit)} for name in self.names),
+        ]
 
     def datasets(self) -> list[dict[str, Any]]:
         """Path and scale of each level."""
@@ -92,7 +111,10 @@ class LabelShape:
         found = []
         for number in range(len(self.levels)):
             # Every second pixel stays, so that a level's pixels are exactly twice as large.
-            scale = [1.0] * len(self.leading) + [side * 2**number for side in sides]
+            depth = 1.0 if self.slice_distance is None else self.slice_distance
+            before = [*(name for name, _ in self.leading), *self.names[:-2]]
+            scale = [depth if name == "z" else 1.0 for name in before]
+            scale += [side * 2**number for side in sides]
             found.append(
                 {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
             )
@@ -133,6 +155,7 @@ class LabelStore:
         probabilities: bool | int = False,
         answers: int = 0,
         fill: int = 0,
+        height: str = "",
     ) -> LabelStore:
         """Make an empty store.
 
@@ -157,6 +180,8 @@ class LabelStore:
             For how many channels of what the network says there is room; needs `raw`.
         fill : int
             Label of pixels that are in no file.
+        height : str
+            Type of numbers that say how deep in objects voxels lie; empty: there is no room for them.
 
         Raises
         ------
@@ -171,8 +196,8 @@ class LabelStore:
                 shutil.rmtree(path)
             group = zarr.open_group(path, mode="w", zarr_format=3)
             lead = tuple(size for _, size in shape.leading)
-            names = [*(name for name, _ in shape.leading), "y", "x"]
-            sizes: dict[str, tuple[int, int]] = {str(n): size for n, size in enumerate(shape.levels)}
+            names = [*(name for name, _ in shape.leading), *shape.names]
+            sizes: dict[str, tuple[int, ...]] = {str(n): size for n, size in enumerate(shape.levels)}
             if raw:
                 sizes[RAW] = shape.size
             for key, size in sizes.items():
@@ -187,6 +212,12 @@ class LabelStore:
                     # An empty chunk is a chunk, too: that it is there says that it was looked at.
                     config={"write_empty_chunks": True},
                 )
+            if height:
+                chunk = tuple(min(c, s) for c, s in zip(shape.chunk, shape.size, strict=True))
+                group.create_array(
+                    HEIGHT, shape=(*lead, *shape.size), dtype=height, chunks=(*(1,) * len(lead), *chunk),
+                    dimension_names=names, fill_value=0,
+                )  # fmt: skip
             if probabilities:
                 chunk = tuple(min(c, s) for c, s in zip(shape.chunk, shape.size, strict=True))
                 group.create_array(
@@ -194,7 +225,7 @@ class LabelStore:
                     shape=(*lead, len(classes) if probabilities is True else probabilities, *shape.size),
                     dtype="uint8",
                     chunks=(*(1,) * len(lead), 1, *chunk),
-                    dimension_names=[*names[:-2], "class", "y", "x"],
+                    dimension_names=[*names[: len(lead)], "class", *shape.names],
                     fill_value=0,
                 )
             if answers:
@@ -244,6 +275,25 @@ class LabelStore:
 
         with zarr.config.set({"array.write_empty_chunks": True}):  # which an opened array does not remember
             return self.group[str(key)]
+
+    def numbers(self, key: str) -> Any:
+        """An array of numbers in pieces like those of the labels, until they are finished."""
+        if key not in self.group:
+            like = self.array(0)
+            with disk(self.path):
+                self.group.create_array(
+                    key, shape=like.shape, dtype="uint32", chunks=like.chunks, fill_value=0
+                )
+        return self.array(key)
+
+    def has_array(self, key: str) -> bool:
+        """Whether there is an array of this name."""
+        return key in self.group
+
+    def has(self, key: str | int, chunk: Index) -> bool:
+        """Whether the file of a chunk is there."""
+        file = self.path.joinpath(str(key), "c", *map(str, chunk))
+        return file.is_file() and file.stat().st_size > 0
 
     @property
     def has_probabilities(self) -> bool:
@@ -310,7 +360,7 @@ class LabelStore:
                 found.add(tuple(map(int, parts)))
         return found
 
-    def write(self, key: str | int, index: Index, rows: slice, columns: slice, values: NDArray[Any]) -> None:
+    def write(self, key: str | int, index: Place, rows: slice, columns: slice, values: NDArray[Any]) -> None:
         """Write a part: whole chunks, or others' pixels in them could be lost.
 
         Parameters
@@ -320,9 +370,9 @@ class LabelStore:
         index : tuple of int
             Of the image in the stack.
         rows, columns : slice
-            Where in it.
+            Where in it. Of volumes the index ends in a slice along Z.
         values : numpy.ndarray
-            (Y, X) labels, of the type of the array.
+            (Y, X) or (Z, Y, X) labels, of the type of the array.
 
         Raises
         ------

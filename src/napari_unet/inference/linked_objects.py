@@ -99,7 +99,21 @@ def partners(
     pairs, shared = np.unique(before[both].astype(np.int64) * width + now[both], return_counts=True)
     first, second = pairs // width, pairs % width
     area_before, area_now = np.bincount(before.ravel()), np.bincount(now.ravel())
-    overlap = shared / (area_before[first] + area_now[second] - shared)
+    return matched(first, second, shared / (area_before[first] + area_now[second] - shared))
+
+
+def matched(
+    first: NDArray[np.int64], second: NDArray[np.int64], overlap: NDArray[np.floating]
+) -> list[tuple[int, int]]:
+    """Pairs of objects of two slices that are each other's best partners; see ``partners``.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray
+        (N,) numbers of the objects that overlap.
+    overlap : numpy.ndarray
+        (N,) in [0, 1], intersection over union.
+    """
     found, taken_before, taken_now = [], set(), set()
     for place in np.lexsort((second, first, -overlap)):
         if overlap[place] < LEAST_OVERLAP:

@@ -97,7 +97,7 @@ def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tup
     of_few_values = first.dtype.name in TYPES and first.shape[2] == normalization.channels
     if of_few_values and normalization.intensities in {"image", "robust"}:
         return _measure_by_count(normalization, parts(), shape)
-    constant = _are_constant(parts())
+    constant = are_constant(parts())
     scaled = Intensities(constant=constant)
     if first.dtype.name not in BY_TYPE:
         found = [_limits(values) for _, _, values in parts()]
@@ -256,7 +256,7 @@ def _cut(
     return found if found.flags.writeable and found.flags.owndata else found.copy()
 
 
-def _are_constant(parts: Parts) -> bool:
+def are_constant(parts: Parts) -> bool:
     """As ``is_constant`` of the whole; stops at the first part that is not."""
     first = None
     for _, _, values in parts:

@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet.data.files.decoders import pictures
 from napari_unet.data.files.decoders.bounds import check_bytes, check_header, check_page, check_part
 from napari_unet.data.files.decoders.damage import as_damage
+from napari_unet.data.files.decoders.decoded_image import DecodedImage
 from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES, KINDS, kind_of, suffix_of
 from napari_unet.data.files.decoders.microscope_files import (
     MicroscopeImages,
@@ -21,6 +22,7 @@ from napari_unet.data.files.decoders.microscope_files import (
 from napari_unet.data.files.decoders.nodata import without_nodata
 from napari_unet.data.files.decoders.tiff_images import TiffImages, opened_tiff
 from napari_unet.data.files.reading import PLAIN, ImageReading, channel_numbers
+from napari_unet.data.files.stored.array_files import is_reference, open_reference, read_page
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.files.decoders.decoded_image import DecodedImage
+    from napari_unet.data.files.lazy_stack import LazyStack
 
 
 LONG_HEAD_BYTES = 2**16  # for what a PNG says of the way it is turned
@@ -113,6 +115,12 @@ def decode_pixels(
             return stack.decode(page or 0)
     head = file.read(HEAD_BYTES)
     file.seek(0)
+    if is_reference(head):
+        with as_damage(name):
+            array = open_reference(file.read(), reading)
+            check_page(page, len(array.indices), name)
+            _array_header(array, name, reading)  # bounds the size
+            return DecodedImage(read_page(array, page or 0), array.channels, colour=array.shape[2] == 3)
     kind = kind_of(head)
     if kind == "TIFF":
         with as_damage(name), opened_tiff(file, name, reading) as images:
@@ -216,6 +224,11 @@ def image_header(
             return _microscope_header(stack, page or 0, name, reading)
     head = file.read(HEAD_BYTES)
     file.seek(0)
+    if is_reference(head):
+        with as_damage(name):
+            array = open_reference(file.read(), reading)
+            check_page(page or 0, len(array.indices), name)
+            return _array_header(array, name, reading)
     kind = kind_of(head)
     if kind == "TIFF":
         with as_damage(name), opened_tiff(file, name, reading) as images:
@@ -253,6 +266,18 @@ def _tiff_header(images: TiffImages, page: int, name: str, reading: ImageReading
     alike = len({(p.upright_shape, p.channels, p.dtype) for p in images.parts}) == 1
     names = tuple(names[n] for n in wanted) if names and wanted is not None else names
     return ImageHeader(height, width, count, dtype, images.count, alike, names, colour, images.note(name))
+
+
+def _array_header(stack: LazyStack, name: str, reading: ImageReading) -> ImageHeader:
+    height, width, count = stack.shape
+    check_bytes(height * width * count * stack.dtype.itemsize, name, f"{width} x {height} pixels")
+    wanted = data_channels(count, None, stack.channels, reading, name)
+    names = stack.channels
+    if wanted is not None:
+        names, count = tuple(names[n] for n in wanted) if names else (), len(wanted)
+    colour = count == 3 and wanted is None and stack.colour
+    pages = len(stack.indices)
+    return ImageHeader(height, width, count, stack.dtype.name, pages, channel_names=names, colour=colour)
 
 
 def _microscope_header(stack: MicroscopeImages, page: int, name: str, reading: ImageReading) -> ImageHeader:

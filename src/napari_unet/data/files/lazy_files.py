@@ -1,31 +1,22 @@
-"""Large files as lazy stacks: OME-Zarr and Zarr arrays here, TIFF in ``lazy_tiff``."""
+"""Large files as lazy stacks: OME-Zarr and Zarr arrays, HDF5, TIFF."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_unet.data.file_names import stem_of
-from napari_unet.data.files.decoders.damage import DAMAGE
-from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES
-from napari_unet.data.files.lazy_stack import LazyStack, choose_level, usual_axes
+from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES, split_array_name
 from napari_unet.data.files.lazy_tiff import open_tiff_stacks
-from napari_unet.data.files.pixel_size import PixelSize, unit_name
-from napari_unet.data.files.reading import current_reading
-from napari_unet.data.files.unreadable import damaged_file
-from napari_unet.errors import DataError, SettingsError
+from napari_unet.data.files.stored.lazy_hdf5 import open_hdf5_image
+from napari_unet.data.files.stored.lazy_zarr import is_zarr, open_zarr
+from napari_unet.errors import DataError
 
+if TYPE_CHECKING:
+    from napari_unet.data.files.lazy_stack import LazyStack
+
+__all__ = ["is_zarr", "open_lazy", "open_lazy_images"]
 log = logging.getLogger(__name__)
-MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
-RGB = ["FF0000", "00FF00", "0000FF"]
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr array or group."""
-    return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
 
 
 def open_lazy(path: Path | str, level: int | None = None, target: float | None = None) -> LazyStack:
@@ -34,7 +25,7 @@ def open_lazy(path: Path | str, level: int | None = None, target: float | None =
     Parameters
     ----------
     path : path or str
-        OME-Zarr, a Zarr array, or a TIFF file.
+        OME-Zarr, a Zarr array, HDF5, or a TIFF file; FILE.h5:/NAME names an image in an HDF5 file.
     level : int, optional
         Of an image that is there at several resolutions, 0 the finest.
     target : float, optional
@@ -65,112 +56,18 @@ def open_lazy_images(
     """As ``open_lazy``, but all images: a TIFF may hold series that differ in size, each a stack."""
     path = Path(path).expanduser().resolve()
     if is_zarr(path):
-        return [_open_zarr(path, level, target)]
+        return [open_zarr(path, level, target)]
+    found = split_array_name(str(path))
+    if found is not None and Path(found[0]).is_file():
+        return [open_hdf5_image(Path(found[0]), found[1])]
     if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
         return open_tiff_stacks(path, level, target)
     raise DataError(
         f"{path} cannot be read by region",
         code="data.image.format",
-        expected="OME-Zarr, a Zarr array, or TIFF",
+        expected="OME-Zarr, a Zarr array, HDF5, or TIFF",
         got="nothing there"
         if not path.exists()
         else f"a {'folder' if path.is_dir() else 'file'} of another kind",
         remedy="convert it, for example with bioformats2raw",
     )
-
-
-# Zarr
-
-
-def _open_zarr(path: Path, level: int | None, target: float | None) -> LazyStack:
-    import zarr
-
-    try:
-        opened = zarr.open(path, mode="r")
-        if isinstance(opened, zarr.Array):
-            axes = current_reading().axes.lower() or _axes_of_array(opened)
-            return LazyStack(stem_of(path), opened, axes, source=_about(opened))
-        found = _multiscales(opened, path)
-        names = [str(one["path"]) for one in found["datasets"]]
-        sizes = [_pixel_size(found, one) for one in found["datasets"]]
-        number = choose_level(sizes, level, target, path.name)
-        array = opened[names[number]]
-        axes = _axes_of(found, array.ndim)
-        channels, colour = _channels(opened, found, axes, array)
-    except (*DAMAGE, zarr.errors.BaseZarrError) as error:
-        raise damaged_file(path, error) from error
-    if colour:
-        axes = axes.replace("c", "s")
-    return LazyStack(
-        stem_of(path), array, axes, sizes[number], channels, source=f"{_about(array)} level {number}"
-    )
-
-
-def _about(array: Any) -> str:
-    return f"{array.shape} {array.chunks} {array.dtype}"
-
-
-def _axes_of_array(array: Any) -> str:
-    """Axes of an array that belongs to no image: as it names them, else the usual ones."""
-    named = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    letters = "".join(str(name)[:1].lower() for name in named or ())
-    return letters if len(set(letters)) == array.ndim and {*"yx"} <= {*letters} else usual_axes(array.shape)
-
-
-def _multiscales(group: Any, path: Path) -> dict[str, Any]:
-    attributes = dict(group.attrs)
-    about = attributes.get("ome", attributes)
-    found = about.get("multiscales") if isinstance(about, dict) else None
-    if found and found[0].get("datasets"):
-        return dict(found[0])
-    inside = sorted(name for name, _ in group.members())
-    raise DataError(
-        f"{path} is no image",
-        code="data.image.format",
-        expected="an OME-Zarr image with multiscales, or a Zarr array",
-        got=f"a group with {', '.join(inside[:5])}" if inside else "an empty group",
-        remedy=f"give what is in it, like {path / inside[0]}" if inside else "give another",
-    )
-
-
-def _axes_of(found: dict[str, Any], count: int) -> str:
-    axes = found.get("axes")
-    if not axes:  # before version 0.3 they were always these
-        return "tczyx"[-count:]
-    return "".join(str(a["name"] if isinstance(a, dict) else a).lower()[:1] for a in axes)
-
-
-def _pixel_size(found: dict[str, Any], dataset: dict[str, Any]) -> PixelSize | None:
-    """By the scales of the level and of the image as a whole, where the axes have a length as unit."""
-    axes = [a for a in found.get("axes") or () if isinstance(a, dict)]
-    by_name = {str(a.get("name", "")).lower(): n for n, a in enumerate(axes)}
-    if not {"y", "x"} <= by_name.keys():
-        return None
-    sides = [1.0] * len(axes)
-    for transformation in (
-        *(dataset.get("coordinateTransformations") or ()),
-        *(found.get("coordinateTransformations") or ()),
-    ):
-        if transformation.get("type") == "scale" and len(transformation.get("scale", ())) == len(axes):
-            sides = [a * float(b) for a, b in zip(sides, transformation["scale"], strict=True)]
-    units = [unit_name(str(axes[by_name[name]].get("unit", ""))) for name in "yx"]
-    if units[0] is None or units[0] != units[1]:
-        return None
-    try:
-        return PixelSize(sides[by_name["y"]], sides[by_name["x"]], units[0])
-    except SettingsError:
-        return None
-
-
-def _channels(group: Any, found: dict[str, Any], axes: str, array: Any) -> tuple[tuple[str, ...], bool]:
-    """Names of the channels, and whether they are red, green and blue of one colour."""
-    if "c" not in axes:
-        return (), False
-    about = dict(group.attrs)
-    described = (about.get("ome", about).get("omero") or {}).get("channels") or []
-    count = array.shape[axes.index("c")]
-    if len(described) != count:
-        return (), False
-    colours = [str(channel.get("color", "")).upper() for channel in described]
-    colour = colours == RGB and array.dtype == np.uint8
-    return tuple(str(channel.get("label", "")) for channel in described), colour

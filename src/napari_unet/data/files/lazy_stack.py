@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet.data.files.decoders.nodata import as_nan
 from napari_unet.data.files.decoders.orientation import SIDEWAYS, stored_region, upright, upright_shape
 from napari_unet.data.files.reading import channel_numbers
+from napari_unet.data.files.stack_axes import mirrored
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class LazyStack:
         What turns stored values into those that viewers show; None: they are the same.
     orientation : int
         How the stored picture is turned to be upright, 1 to 8; see ``upright``.
+    slice_distance : float or None
+        From one slice along z to the next, in the unit of `pixel_size`; None where it is not known.
+    seen : int
+        Slices that are read as channels, an odd number: each image with its neighbours along z.
     """
 
     name: str
@@ -88,6 +93,8 @@ class LazyStack:
     coloured: bool = True
     stored: StoredColours | None = None
     orientation: int = 1
+    slice_distance: float | None = None
+    seen: int = 1
 
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
@@ -143,9 +150,14 @@ class LazyStack:
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """(Y, X, C) of one image, of the channels that are read."""
+        """(Y, X, C) of one image, of the channels that are read, those of its neighbours included."""
         channels = self._channel_count if self.chosen is None else len(self.chosen)
-        return *upright_shape(self._size("y"), self._size("x"), self.orientation), channels
+        return *upright_shape(self._size("y"), self._size("x"), self.orientation), channels * self.seen
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether values are read as they are stored, so that many slices can be read at once."""
+        return self.stored is None and self.orientation == 1 and self.nodata is None
 
     @property
     def _channel_count(self) -> int:
@@ -167,26 +179,28 @@ class LazyStack:
         """Of all images together."""
         return len(self.indices) * self.shape[0] * self.shape[1] / 1e6
 
-    def read(self, index: Index, rows: slice, columns: slice) -> NDArray[np.generic]:
+    def read(self, index: tuple[int | slice, ...], rows: slice, columns: slice) -> NDArray[np.generic]:
         """Read a part of an image.
 
         Parameters
         ----------
         index : tuple of int
-            Over the axes of slices.
+            Over the axes of slices. Of a plain stack, a slice in place of a number reads several at once.
         rows, columns : slice
             Within the image; step 1.
 
         Returns
         -------
         numpy.ndarray
-            (Y, X, C), upright and as viewers show it.
+            (Y, X, C), upright and as viewers show it; (Z, Y, X, C) of several.
 
         Raises
         ------
         DataError
             If it cannot be read.
         """
+        if self.seen > 1:
+            return self._with_neighbours(index, rows, columns)
         rows, columns = stored_region(rows, columns, self.shape[:2], self.orientation)
         by_axis: dict[str, Any] = dict(zip((a for a, _ in self.leading), index, strict=True))
         by_axis |= {"y": rows, "x": columns}
@@ -197,10 +211,11 @@ class LazyStack:
         ranged = self.stored is None and self.chosen is not None and bool(along)
         if ranged and self.chosen is not None:
             by_axis[along] = slice(min(self.chosen), max(self.chosen) + 1)
-        axes = [a for a in self.axes if a in {"y", "x", along}]
+        several = [a for (a, _), one in zip(self.leading, index, strict=True) if isinstance(one, slice)]
+        axes = [a for a in self.axes if a in {"y", "x", along, *several}]
         try:
             values = np.asarray(self.pixels[tuple(by_axis[a] for a in self.axes)])
-            values = np.transpose(values, [axes.index(a) for a in ("y", "x", *along)])
+            values = np.transpose(values, [axes.index(a) for a in (*several, "y", "x", *along)])
             values = values if along else values[..., None]
             values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
             if self.stored is not None:
@@ -216,9 +231,32 @@ class LazyStack:
         if self.chosen is not None:
             first = min(self.chosen) if ranged else 0
             values = values[..., [number - first for number in self.chosen]]
+        if several:
+            return values
         values = upright(values, self.orientation)
         # Every part in one type, whether it has pixels without data or not.
         return as_nan(values, self.nodata)
+
+    def _with_neighbours(
+        self, index: tuple[int | slice, ...], rows: slice, columns: slice
+    ) -> NDArray[np.generic]:
+        """A part of a slice and of those before and behind it, mirrored at the ends of the volume."""
+        alone = replace(self, seen=1)
+        names = [axis for axis, _ in self.leading]
+        if "z" not in names:
+            return np.concatenate([alone.read(index, rows, columns)] * self.seen, axis=2)
+        at, (_, deep) = names.index("z"), self.leading[names.index("z")]
+        place = index[at]
+        assert isinstance(place, int)
+        reach = self.seen // 2
+        row = range(max(place - reach, 0), min(place + reach + 1, deep))
+        read = [alone.read((*index[:at], z, *index[at + 1 :]), rows, columns) for z in row]
+        places = mirrored(place - row.start, reach, len(row))
+        return np.concatenate([read[n] for n in places], axis=2)
+
+    def with_neighbours(self, slices: int) -> LazyStack:
+        """The same, each image with its neighbours along z as channels."""
+        return replace(self, seen=slices)
 
     @property
     def _channel_axis(self) -> str:
@@ -272,6 +310,8 @@ class LazyStack:
         if self.nodata is not None or self.stored is not None or self.orientation != 1:
             shown = "" if self.stored is None else f"{self.stored.kind} {self.stored.bits}"
             digest.update(f"{self.nodata} {shown} {self.orientation}".encode())
+        if self.seen > 1:
+            return replace(self, seen=1).fingerprint  # the image is the same
         indices = self.indices
         for index in sorted({indices[0], indices[len(indices) // 2], indices[-1]}):
             for top in _spread(self.shape[0]):

@@ -21,7 +21,7 @@ from napari_unet.data.files.decoders.tiff_images import TiffImages, opened_tiff
 from napari_unet.data.files.decoders.tiff_part import TiffPart, check_alone, nodata_of
 from napari_unet.data.files.lazy_stack import LazyStack, choose_level
 from napari_unet.data.files.pages import page_id
-from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
+from napari_unet.data.files.pixel_size import METRES, PixelSize, read_pixel_size
 from napari_unet.data.files.reading import current_reading
 from napari_unet.data.files.unreadable import damaged_file
 from napari_unet.data.lzw import careful_tifffile
@@ -233,10 +233,19 @@ def _stack_of(
         source=f"{source} series {numbers}" if numbers != (0,) else source,
         nodata=nodata_of(chosen.keyframe), coloured="s" not in axes or part.colour,
         stored=stored if stored.kind else None, orientation=part.orientation,
+        slice_distance=_slice_distance(path, size) if "z" in axes else None,
     )  # fmt: skip
     if stored.shown_alpha is not None and "s" in axes:
         stack = stack.choose([n for n in range(stored.shown_channels) if n != stored.shown_alpha])
     return stack
+
+
+def _slice_distance(path: Path, pixel: PixelSize | None) -> float | None:
+    """From one slice to the next, in the unit of the pixels; None if the file does not say it."""
+    from napari_unet.data.volumes.voxel_size import read_voxel_size
+
+    voxel = None if pixel is None else read_voxel_size(path)
+    return None if voxel is None or pixel is None else voxel.z * METRES[voxel.pixel.unit] / METRES[pixel.unit]
 
 
 def _axes_of(part: TiffPart, path: Path) -> str:

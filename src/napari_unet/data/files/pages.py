@@ -5,11 +5,17 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.decoders.bounds import MAX_RATIO, PLAUSIBLE_BYTES
-from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES, SEVERAL, kind_of, suffix_of
+from napari_unet.data.files.decoders.image_kinds import (
+    HEAD_BYTES,
+    SEVERAL,
+    kind_of,
+    path_of_image,
+    split_array_name,
+    suffix_of,
+)
 from napari_unet.data.files.image_files import LONG_HEAD_BYTES, ImageHeader, decode_image, image_header
 from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.files.reading import ImageReading, current_reading
@@ -92,6 +98,8 @@ def count_pages_in(source: Source, name: str) -> int:
     if header.note:
         log.warning("%s", header.note)
     stored = source.sizes[name]
+    if split_array_name(name) is not None:
+        return header.pages  # read by region, never as a whole
     if header.pages * header.page_bytes > max(PLAUSIBLE_BYTES, MAX_RATIO * stored):
         raise DataError(
             f"{name} declares more than it can hold",
@@ -108,7 +116,7 @@ def page_samples(source: Source, name: str, stem: str | None = None) -> list[Sam
 
     A damaged file is one sample, which cannot be read.
     """
-    stem = PurePosixPath(name).stem if stem is None else stem
+    stem = path_of_image(name).stem if stem is None else stem
     pages = 1
     with suppress(DataError):  # a damaged file costs itself only: reading it says what is wrong
         pages = count_pages_in(source, name)

@@ -11,7 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from napari_unet.data.file_names import find_name, is_junk, name_on_disk
+from napari_unet.data.file_names import find_name, is_junk, name_on_disk, stem_of
 from napari_unet.data.files.archive import (
     MAX_FILE_BYTES,
     MAX_FILES,
@@ -20,6 +20,8 @@ from napari_unet.data.files.archive import (
     folder_of_zip,
     gigabytes,
 )
+from napari_unet.data.files.decoders.image_kinds import split_array_name
+from napari_unet.data.files.stored.array_files import arrays_of, reference_to
 from napari_unet.data.files.unreadable import ARRAYS, unreadable_file
 from napari_unet.errors import DataError
 
@@ -57,6 +59,8 @@ class Source(ABC):
     @property
     def name(self) -> str:
         """What to call it."""
+        if split_array_name(self.path.name) is not None:
+            return stem_of(self.path)
         return self.path.stem if self.path.is_file() else self.path.resolve().name
 
     def names(self) -> list[str]:
@@ -85,6 +89,8 @@ class Source(ABC):
             If there is no such file, it is too large, or it cannot be read.
         """
         size = self._size(name)
+        if split_array_name(name) is not None and (root := self.folder) is not None:
+            return reference_to(root, name)
         if size > MAX_FILE_BYTES:
             raise DataError(
                 f"{name} in {self.path} is too large",
@@ -101,6 +107,8 @@ class Source(ABC):
     def head(self, name: str, count: int) -> bytes:
         """Read the first bytes of a file, at most `count`; errors as ``read``."""
         self._size(name)
+        if split_array_name(name) is not None and (root := self.folder) is not None:
+            return reference_to(root, name)[:count]
         try:
             return self._head(name, count)
         except ZIP_ERRORS as error:
@@ -193,8 +201,14 @@ class FolderSource(Source):
             self.broken_links = tuple(broken)
             self.root = shared_folders(found) if common_root else ""
         else:
-            there = (name_on_disk(path, name) for name in dict.fromkeys(only))
-            found = {name: (path / name).stat().st_size for name in there if name is not None}
+            found = {}
+            for name in dict.fromkeys(only):
+                array = split_array_name(name)
+                if array is not None:
+                    inside = dict(arrays_of(path / array[0], array[0]))
+                    found |= {n: size for n, size in inside.items() if n == name or not array[1]}
+                elif (there := name_on_disk(path, name)) is not None:
+                    found[there] = (path / there).stat().st_size
         self._root = path / self.root
         sizes = {name[len(self.root) :]: size for name, size in found.items()}
         if only is None:
@@ -225,7 +239,7 @@ class FolderSource(Source):
     def open(self, name: str) -> IO[bytes]:
         """Open a file to seek in it; errors as ``read``."""
         self._size(name)
-        if name in self._zipped:
+        if name in self._zipped or split_array_name(name) is not None:
             return super().open(name)
         try:
             return (self._root / name).open("rb")
@@ -244,6 +258,11 @@ class FolderSource(Source):
             return self._archives[index].head(entry, count)
         with (self._root / name).open("rb") as file:
             return file.read(count)
+
+
+def is_array(name: str) -> bool:
+    """Whether a file or folder of this name may hold arrays that are images."""
+    return split_array_name(name) is not None
 
 
 def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
@@ -267,7 +286,11 @@ def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
                 entries = sorted(kept, key=lambda e: e.name)
             for entry in entries:
                 name = prefix + entry.name
-                if entry.is_dir():
+                arrays = list(arrays_of(Path(entry.path), name)) if is_array(entry.name) else []
+                if arrays:
+                    count += len(arrays)
+                    yield from arrays
+                elif entry.is_dir():
                     count += entry.is_symlink()
                     below.append((linked or entry.is_symlink(), entry.path, f"{name}/"))
                 elif entry.is_file():

@@ -1,4 +1,4 @@
-"""Which slice of its stack a page of a TIFF is."""
+"""Which slice of its stack a page of a TIFF is, and which slices lie around one."""
 
 from __future__ import annotations
 
@@ -44,3 +44,10 @@ def axes_of_page(file: Path, page: int) -> dict[str, int]:
         page, place = divmod(page, length)
         found[axis] = place + 1
     return found if page == 0 else {}
+
+
+def mirrored(place: int, reach: int, count: int) -> list[int]:
+    """Places from ``place - reach`` to ``place + reach``, mirrored at both ends of a row of `count`."""
+    period = max(2 * count - 2, 1)
+    wrapped = [n % period for n in range(place - reach, place + reach + 1)]
+    return [n if n < count else period - n for n in wrapped]

@@ -16,7 +16,7 @@ ARRAYS = {".npy", ".npz", ".mat"}
 IMAGE_FORMATS = {
     ".czi", ".lif", ".nd2", ".oib", ".oif", ".oir", ".vsi", ".ims", ".dv", ".r3d", ".lof", ".xlef", ".stk",
     ".zvi", ".ets", ".mrxs", ".ndpi", ".scn", ".bif", ".isyntax", ".dcm", ".nii", ".mha", ".mhd", ".nrrd",
-    ".mrc", ".h5", ".hdf5", ".klb", ".svs", ".sld", ".flex", ".fits", ".heic", ".heif", ".avif", ".jxl",
+    ".mrc", ".klb", ".svs", ".sld", ".flex", ".fits", ".heic", ".heif", ".avif", ".jxl",
     ".cr2", ".cr3", ".nef", ".arw", ".dng", ".psd", ".svg", ".pdf", ".exr",
 }  # fmt: skip
 

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed, name_key
-from napari_unet.data.files.decoders.image_kinds import SEVERAL, is_image_name, suffix_of
+from napari_unet.data.files.decoders.image_kinds import (
+    SEVERAL,
+    is_image_name,
+    path_of_image,
+    split_array_name,
+    suffix_of,
+)
 from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader, ObjectFilesLoader
 from napari_unet.data.files.pages import PageLoader, count_pages_in, page_id, page_name, page_samples
 from napari_unet.data.formats.mask_meaning import find_meaning
@@ -78,13 +84,24 @@ def role_and_folder(parts: tuple[str, ...]) -> tuple[str, str]:
     return "", "/".join(parts)
 
 
+def role_in_file(name: str, role: str) -> str:
+    """Role of an array by its own name in its file, of which clear words go before those of folders."""
+    found = split_array_name(name)
+    if found is None or not found[1]:
+        return role
+    inner, _ = role_and_folder(PurePosixPath(found[1]).parts)
+    words = {word for word in WORDS.split(found[1].replace("/", "_").lower()) if word}
+    return inner if words & ROLE_WORDS else role or inner
+
+
 def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, list[str]]]:
     """Images and masks, by what they are matched on."""
     images: dict[Key, list[str]] = {}
     masks: dict[Key, list[str]] = {}
     for name in filter(is_image_name, names):
-        path = PurePosixPath(name)
+        path = path_of_image(name)
         role, folder = role_and_folder(path.parts[:-1])
+        role = role_in_file(name, role)
         without = MASK_AFFIX.sub("", path.stem, count=1)
         role = role or ("mask" if without != path.stem else "image")
         # In a folder of images X_mask would be an image of that name.
@@ -186,7 +203,7 @@ def open_source(source: Source) -> Dataset:
         )
     whole = {pair.mask for pair in pairs if _is_of_channels(source, pair)}
     found = find_meaning(source, [pair.mask for pair in pairs], whole=whole)
-    twice = Counter(name_key(PurePosixPath(n).stem) for n in [*(p.image for p in pairs), *alone])
+    twice = Counter(name_key(path_of_image(n).stem) for n in [*(p.image for p in pairs), *alone])
     samples = [
         _samples(source, pair, identifier_of(pair.image, twice), found.by_name[pair.mask]) for pair in pairs
     ]
@@ -303,19 +320,21 @@ def _parent(name: str) -> str:
 
 
 def _exact_stem(name: str) -> str:
-    return composed(PurePosixPath(name).stem)
+    return composed(path_of_image(name).stem)
 
 
 def identifier_of(name: str, twice: Counter[str]) -> str:
     """The stem; where another image has it, in any case, the path and suffix as well."""
-    path = PurePosixPath(name)
+    path = path_of_image(name)
     if twice[name_key(path.stem)] == 1:
         return path.stem
     return str(path.with_suffix("")).replace("/", "_") + suffix_of(name).replace(".", "_")
 
 
 def _reason(pair: Pair) -> str:
-    image, mask = PurePosixPath(pair.image), PurePosixPath(pair.mask)
+    image, mask = path_of_image(pair.image), path_of_image(pair.mask)
+    if image == mask:
+        return f"in one file, {pair.mask.rpartition(':/')[2]} with {pair.image.rpartition(':/')[2]}"
     if image.parent == mask.parent:
         return f"{mask.stem} with {image.stem}"
     same = (

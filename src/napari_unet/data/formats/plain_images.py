@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.data.files.source import Source
 
 # Endings of files in which other programs keep outlines or masks.
-ANNOTATIONS = {".json", ".geojson", ".npy", ".npz", ".mat", ".roi", ".h5", ".hdf5"}
+ANNOTATIONS = {".json", ".geojson", ".npy", ".npz", ".mat", ".roi"}
 TEXTS = {".txt", ".xml", ".csv"}  # next to an image of the same name
 NAME = "images"
 TITLE = "images without masks"

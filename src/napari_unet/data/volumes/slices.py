@@ -19,10 +19,19 @@ import numpy as np
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.data.file_names import composed
 from napari_unet.data.files.decoders.damage import as_damage
-from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES, is_image_name, suffix_of
+from napari_unet.data.files.decoders.image_kinds import (
+    TIFF_SUFFIXES,
+    is_image_name,
+    path_of_image,
+    split_array_name,
+    suffix_of,
+)
 from napari_unet.data.files.decoders.tiff_images import opened_tiff
 from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.files.pages import PageLoader
+from napari_unet.data.files.reading import PLAIN
+from napari_unet.data.files.stack_axes import mirrored
+from napari_unet.data.files.stored.array_files import open_array
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.volumes.voxel_size import VoxelSize, read_voxel_size
@@ -90,7 +99,7 @@ def _places_of_pages(load: ImageLoader | PageLoader) -> dict[int | None, Place]:
     """Page of a file to its place."""
     places: dict[int | None, Place] = {}
     volumes = _volumes_of_file(load.source, load.name, load.reading)
-    stem = PurePosixPath(load.name).stem
+    stem = path_of_image(load.name).stem
     for number, pages in enumerate(volumes):
         slices = {z: replace(load, page=page) for z, page in enumerate(pages)}
         name = stem if len(volumes) == 1 else f"{stem}_{number}"
@@ -100,7 +109,10 @@ def _places_of_pages(load: ImageLoader | PageLoader) -> dict[int | None, Place]:
 
 
 def _volumes_of_file(source: Source, name: str, reading: ImageReading) -> tuple[tuple[int, ...], ...]:
-    """Pages of each volume in a TIFF, in the order of their slices; none where no axis is Z."""
+    """Pages of each volume in a file, in the order of their slices; none where no axis is Z."""
+    if split_array_name(name) is not None and source.folder is not None:
+        leading = open_array(str(source.folder), name, reading).leading
+        return _volumes_along([axis.upper() for axis, _ in leading], [size for _, size in leading])
     if suffix_of(name) not in TIFF_SUFFIXES:
         return ()
     with source.open(name) as file, as_damage(name), opened_tiff(file, name, reading) as images:
@@ -109,6 +121,11 @@ def _volumes_of_file(source: Source, name: str, reading: ImageReading) -> tuple[
         part = images.parts[0]
         letters = [part.axes[n] for n in part.leading]
         lengths = [part.shape[n] for n in part.leading]
+    return _volumes_along(letters, lengths)
+
+
+def _volumes_along(letters: list[str], lengths: list[int]) -> tuple[tuple[int, ...], ...]:
+    """Pages of each volume, by the names and lengths of the axes of pages."""
     if "Z" not in letters:
         return ()
     pages = np.arange(int(np.prod(lengths))).reshape(lengths)
@@ -197,13 +214,6 @@ class NeighbourLoader:
 def read_slice(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
     """What a loader reads; the last slices stay in memory, as neighbours are read for several others."""
     return load()
-
-
-def mirrored(place: int, reach: int, count: int) -> list[int]:
-    """Places from ``place - reach`` to ``place + reach``, mirrored at both ends of a row of `count`."""
-    period = max(2 * count - 2, 1)
-    wrapped = [n % period for n in range(place - reach, place + reach + 1)]
-    return [n if n < count else period - n for n in wrapped]
 
 
 def with_neighbours(sample: Sample, slices: int) -> Sample:
@@ -464,7 +474,11 @@ def voxel_size_of(samples: Iterable[Sample]) -> VoxelSize | None:
     for file in {file: None for sample in samples for file in _files_of(sample)}:
         source, name = file
         path = source.file(name)
-        size = None if path is None else _read_size(str(path))
+        size = None
+        if split_array_name(name) is not None and source.folder is not None:
+            size = _size_of_array(str(source.folder), name)
+        elif path is not None:
+            size = _read_size(str(path))
         if size is None or (found is not None and size != found):
             return None
         found = size
@@ -474,6 +488,14 @@ def voxel_size_of(samples: Iterable[Sample]) -> VoxelSize | None:
 def _files_of(sample: Sample) -> list[tuple[Source, str]]:
     load = sample.original
     return [(load.source, load.name)] if isinstance(load, ImageLoader | PageLoader) else []
+
+
+def _size_of_array(root: str, name: str) -> VoxelSize | None:
+    """As an OME-Zarr, or a file of HDF5, tells it."""
+    stack = open_array(root, name, PLAIN)
+    if stack.pixel_size is None or stack.slice_distance is None:
+        return None
+    return VoxelSize(stack.slice_distance, stack.pixel_size)
 
 
 @lru_cache(maxsize=256)

@@ -67,7 +67,7 @@ def flop(network: Any, shape: tuple[int, int]) -> int:
 
 
 def shaped(
-    network: Any, shape: tuple[int, int]
+    network: Any, shape: tuple[int, ...]
 ) -> Iterator[tuple[Any, list[tuple[int, ...]], list[tuple[int, ...]]]]:
     """Every operation with shapes of what goes in and comes out, for one image of a shape.
 
@@ -75,8 +75,8 @@ def shaped(
     ----------
     network : keras.Model
         A functional one in which each layer is used once.
-    shape : (int, int)
-        (Y, X) of the image.
+    shape : tuple of int
+        (Y, X) of the image, or (Z, Y, X) of a volume.
 
     Yields
     ------
@@ -165,15 +165,15 @@ def reach(network: Any) -> int | None:
     return max(max(pixel - s[0], s[1] - pixel) for pixel, s in seen if s is not None)
 
 
-def held_values(network: Any, shape: tuple[int, int]) -> int:
+def held_values(network: Any, shape: tuple[int, ...]) -> int:
     """Numbers that are held at once, at most, while one image runs through a network.
 
     Parameters
     ----------
     network : keras.Model
         A functional one in which each layer is used once.
-    shape : (int, int)
-        (Y, X) of the image.
+    shape : tuple of int
+        (Y, X) of the image, or (Z, Y, X) of a volume.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def held_values(network: Any, shape: tuple[int, int]) -> int:
         if not isinstance(operation, keras.layers.InputLayer):
             for tensor in keras.tree.flatten(operation.input):
                 uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-    held = {id(t): shape[0] * shape[1] * int(t.shape[-1]) for t in network.inputs}
+    held = {id(t): int(np.prod(shape)) * int(t.shape[-1]) for t in network.inputs}
     most = 0
     for operation, _, outputs in shaped(network, shape):
         for tensor, made in zip(keras.tree.flatten(operation.output), outputs, strict=True):

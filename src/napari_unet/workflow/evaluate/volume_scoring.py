@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.data.volumes.slices import place_of, voxel_size_of
 from napari_unet.data.volumes.voxel_size import parse_voxel_size
 from napari_unet.evaluation.score import ScoredBlock
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.metrics.volumes import score_volume
 from napari_unet.settings import InferenceSettings
 

@@ -13,10 +13,8 @@ from napari_unet.inference.predict import average_over_flips
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.workflow.large_images.plan import (
     TileRunner,
-    measure_image,
     pixel_outputs,
     read_shared_tile,
-    read_tile,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def voices_of(large: LargeImage) -> tuple[LargeImage, ...]:
 
 def measure_members(large: LargeImage, image: int) -> Measured:
     """Look at one image of the stack, as each member wants it."""
-    return tuple(measure_image(one, image) for one in voices_of(large))
+    return tuple(one.measure(image) for one in voices_of(large))
 
 
 class BlockAnswers:
@@ -89,7 +87,7 @@ class BlockAnswers:
         tiles: list[NDArray[np.float32] | dict[int, NDArray[np.float32]]] = []
         for number, (large, found) in enumerate(zip(voices_of(self.large), measured, strict=True)):
             if large.shared is None:
-                tiles.append(read_tile(large, block, found))
+                tiles.append(large.read_tile(block, found))
                 continue
             runner = self._runners.get(number)
             known = runner[1].known(block.image) if runner and isinstance(runner[1], SharedRunner) else set()

@@ -19,7 +19,7 @@ from napari_unet.export.label_store import LabelStore
 from napari_unet.models.ensemble import is_ensemble, load_any
 from napari_unet.models.model_folder import MEMBERS, SETTINGS_FILE, WEIGHTS_FILE, model_folder
 from napari_unet.workflow.large_images.answers import BlockAnswers, measure_members
-from napari_unet.workflow.large_images.local_run import BlockProgress, FinishedBlock, write_block
+from napari_unet.workflow.large_images.local_run import BlockProgress, FinishedBlock, write_outputs
 from napari_unet.workflow.large_images.plan import Block, note_constant
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def run_on_cluster(
         for item, _ in cluster.spread(_segment, _batches(name, large, todo, measured), cancel):
             for block in item.blocks:
                 state.finished(block)
-                rows, columns = large.plan.result(block.number)
+                *_, rows, columns = large.plan.result(block.number)
                 on_progress(state.progress("Segmenting", FinishedBlock(block.image, rows, columns)))
 
 
@@ -211,5 +211,4 @@ def _segment(task: _Segment) -> None:
     with _COMPUTING:
         outputs = ready.answers.of(task.blocks, tiles)
     for block, output, found in zip(task.blocks, outputs, task.measured, strict=True):
-        constant = found[0].constant
-        write_block(large, ready.model, ready.store, ready.job.key, block, output, constant)
+        write_outputs(large, ready.model, ready.store, ready.job.key, block, output, found[0])

@@ -24,6 +24,8 @@ from napari_unet.workflow.large_images.plan import (
     note_constant,
 )
 from napari_unet.workflow.large_images.told_apart import raw_mask, write_answers
+from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume
+from napari_unet.workflow.large_images.volumes.volume_run import write_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari_unet.export.label_store import LabelStore
     from napari_unet.models.ensemble import AnyModel
+    from napari_unet.models.intensities import Intensities
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.large_images.answers import BlockTiles, Measured
 
@@ -202,13 +205,29 @@ class LocalRun:
         on_block: Callable[[Block], None] | None,
     ) -> None:
         for block, found in zip(blocks, outputs, strict=True):
-            constant = self.measured[block.image][0].constant
-            write_block(self.large, self.model, self.store, self.key, block, found, constant)
+            measured = self.measured[block.image][0]
+            write_outputs(self.large, self.model, self.store, self.key, block, found, measured)
             if on_block is not None:
                 on_block(block)
-            rows, columns = self.large.plan.result(block.number)
+            *_, rows, columns = self.large.plan.result(block.number)
             state.finished(block)
             on_progress(state.progress("Segmenting", FinishedBlock(block.image, rows, columns)))
+
+
+def write_outputs(
+    large: LargeImage,
+    model: AnyModel,
+    store: LabelStore,
+    key: str,
+    block: Block,
+    outputs: NDArray[np.float32],
+    measured: Intensities,
+) -> None:
+    """Turn what the network said of a tile, of an image or a volume, into a part of the mask; write that."""
+    if isinstance(large, LargeVolume):
+        write_answer(large, model, store, key, block, outputs, measured)
+    else:
+        write_block(large, model, store, key, block, outputs, measured.constant)
 
 
 def write_block(

@@ -12,13 +12,14 @@ import numpy as np
 
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import ModelError
+from napari_unet.export.label_store import LabelShape
 from napari_unet.inference.blocks import BlockPlan, plan_blocks
 from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost, batch_for, fit
 from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
 from napari_unet.inference.shared_tiles import SharedTiles, plan_shared_tiles
 from napari_unet.models import native
 from napari_unet.models.ensemble import Ensemble
-from napari_unet.models.intensities import Intensities, measure, prepare_part
+from napari_unet.models.intensities import Intensities, are_constant, measure, prepare_part
 from napari_unet.models.normalization import known_pixels, scaled_shape
 from napari_unet.networks.graphs.cost import reach
 from napari_unet.networks.graphs.partial_output import partial_output
@@ -29,6 +30,7 @@ from napari_unet.workflow.segment.segment_samples import GPU_BATCH_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -120,6 +122,30 @@ class LargeImage:
         ]
         return [(*index, row, column) for row in ranges[0] for column in ranges[1]]
 
+    def lacking(self, there: set[tuple[int, ...]], store: Path) -> list[Block]:
+        """Blocks that are to be computed still, where these files of the result are there."""
+        return [block for block in self.blocks if not there.issuperset(self.chunks(block))]
+
+    def label_shape(self, dtype: str) -> LabelShape:
+        """What the labels are like."""
+        stack = self.stack
+        return LabelShape(
+            stack.leading, stack.shape[:2], self.chunk, dtype, stack.pixel_size, stack.slice_distance
+        )
+
+    @property
+    def tiles(self) -> list[int]:
+        """What decides the result where blocks do not see all that the network does."""
+        return [self.plan.rows.block, self.plan.columns.block]
+
+    def measure(self, image: int) -> Intensities:
+        """Look at one image; see ``measure_image``."""
+        return measure_image(self, image)
+
+    def read_tile(self, block: Block, intensities: Intensities) -> NDArray[np.float32]:
+        """Read what the network is shown of a block; see ``read_tile``."""
+        return read_tile(self, block, intensities)
+
 
 def plan_large_image(
     stack: LazyStack,
@@ -152,24 +178,10 @@ def plan_large_image(
     ModelError
         If the channels do not fit the model, it draws contours, or makes images empty as a whole.
     """
-    check_sees_one_slice(model.recipe.network, "an image that is segmented in blocks")
+    if stack.seen == 1:
+        check_sees_one_slice(model.recipe.network, "an image that is segmented in blocks")
     check_channels(stack, model)
-    if settings.refinement:
-        raise ModelError(
-            f"{stack.name} is too large for watershed contours, which need the whole of an image",
-            code="model.image.large",
-            expected="a model without them",
-            got=f"contours weighing {settings.refinement:g}",
-            remedy="take the model as it was before `napari-unet refine`",
-        )
-    if settings.least_presence and model.recipe.network.presence:
-        raise ModelError(
-            f"{stack.name} is too large to be asked as a whole whether there is anything in it",
-            code="model.image.large",
-            expected="a model that makes no mask empty by that",
-            got=f"least_presence {settings.least_presence:g}",
-            remedy="set least_presence to 0 in the settings.json of the model",
-        )
+    refuse_whole_images(stack, model, settings)
     separation = model.recipe.network.separation
     channels = len(model.classes) + (SEPARATION_CHANNELS[separation] if apart else 0)
     rays = RAYS if apart and separation == "star" else 0
@@ -248,6 +260,32 @@ def _plan(
     return planned(plan, batch, exact)
 
 
+def refuse_whole_images(stack: LazyStack, model: AnyModel, settings: InferenceSettings) -> None:
+    """Refuse what needs all of an image at once.
+
+    Raises
+    ------
+    ModelError
+        If the model draws contours, or makes images empty as a whole.
+    """
+    if settings.refinement:
+        raise ModelError(
+            f"{stack.name} is too large for watershed contours, which need the whole of an image",
+            code="model.image.large",
+            expected="a model without them",
+            got=f"contours weighing {settings.refinement:g}",
+            remedy="take the model as it was before `napari-unet refine`",
+        )
+    if settings.least_presence and model.recipe.network.presence:
+        raise ModelError(
+            f"{stack.name} is too large to be asked as a whole whether there is anything in it",
+            code="model.image.large",
+            expected="a model that makes no mask empty by that",
+            got=f"least_presence {settings.least_presence:g}",
+            remedy="set least_presence to 0 in the settings.json of the model",
+        )
+
+
 def pixel_outputs(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """As ``Model.outputs``, without what is said of an image as a whole: (N, Y', X', K) float32."""
     return model.predictor(separation=model.recipe.network.separation != "none", presence=False)
@@ -275,7 +313,7 @@ def check_channels(stack: LazyStack, model: AnyModel) -> None:
         With the names of the channels there are.
     """
     have, wanted = stack.shape[2], model.normalization.channels
-    if have == wanted or (stack.colour and model.normalization.takes(have)):
+    if have == wanted or (stack.seen == 1 and stack.colour and model.normalization.takes(have)):
         return
     names = ", ".join(stack.channels) or f"0 to {have - 1}"
     raise ModelError(
@@ -291,7 +329,11 @@ def measure_image(large: LargeImage, image: int) -> Intensities:
     """Look at one image of the stack, as the normalization of the network wants it."""
     index = large.stack.indices[image]
     height, width, _ = large.stack.shape
-    return measure(large.normalization, lambda: large.stack.parts(index), (height, width))
+    found = measure(large.normalization, lambda: large.stack.parts(index), (height, width))
+    if large.stack.seen > 1:  # there is nothing to see if that is so of the slice itself
+        alone = large.stack.with_neighbours(1)
+        return found.model_copy(update={"constant": are_constant(alone.parts(index))})
+    return found
 
 
 def note_constant(large: LargeImage, image: int, found: Intensities) -> None:
@@ -310,7 +352,8 @@ def leave_blank(large: LargeImage, block: Block, mask: NDArray[np.uint8], consta
         mask[:] = 0
     elif large.stack.may_lack_data:
         index = large.stack.indices[block.image]
-        known = known_pixels(large.stack.read(index, *large.plan.result(block.number)))
+        alone = large.stack.with_neighbours(1)
+        known = known_pixels(alone.read(index, *large.plan.result(block.number)))
         if known is not None:
             mask[~known] = 0
 

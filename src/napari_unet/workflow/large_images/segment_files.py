@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES
+from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES, split_array_name
 from napari_unet.data.files.lazy_files import is_zarr
 from napari_unet.data.files.lazy_tiff import pixels_of_tiff
 from napari_unet.data.files.reading import current_reading, reading_images
@@ -16,8 +17,6 @@ from napari_unet.workflow.large_images.segment_large import SegmentLargeTask
 from napari_unet.workflow.segment.segment_task import SegmentTask
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from distributed import Client
 
     from napari_unet.progress import CancelToken, OnProgress
@@ -26,9 +25,10 @@ LARGE = 2**25  # pixels of an image from which on it is gone about block by bloc
 
 
 def is_large(path: Path, stream: bool = False) -> bool:
-    """Whether a file is gone about block by block: Zarr always, TIFF where it is large or that is wanted."""
+    """Whether a file is gone about block by block: Zarr and HDF5 always, TIFF where it is large or wanted."""
     path = path.expanduser()
-    if is_zarr(path):
+    array = split_array_name(str(path))
+    if is_zarr(path) or (array is not None and Path(array[0]).is_file()):
         return True
     if stream and path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
         return True
@@ -82,12 +82,12 @@ class SegmentFilesTask(SegmentTask):
             raise SettingsError(
                 f"{small[0]} is not segmented on a cluster",
                 code="settings.cluster.unsupported",
-                expected="Zarr, or TIFF with --stream",
+                expected="Zarr, HDF5, or TIFF with --stream",
                 remedy="leave out --cluster",
             )
         streamed = SegmentLargeTask(
             large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite,
-            self.cluster, self.objects, beside_others=bool(small),
+            self.cluster, self.objects, beside_others=bool(small), link_objects=self.link_objects,
         )  # fmt: skip
         streamed.check_targets()
         done = Written()

@@ -18,10 +18,11 @@ from napari_unet.data.files.lazy_files import open_lazy_images
 from napari_unet.data.files.lazy_stack import in_order_of
 from napari_unet.data.files.lazy_tiff import count_tiff_stacks, stem_of_part
 from napari_unet.data.files.pages import page_name
+from napari_unet.data.volumes.voxel_size import VoxelSize
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError, SettingsError, WorkbenchError
-from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
+from napari_unet.export.label_store import RAW, LabelStore, unfinished
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.objects import way_of
 from napari_unet.inference.parted_objects import ObjectWay
@@ -34,8 +35,14 @@ from napari_unet.workflow.inputs.pixel_scaling import coarsest_useful
 from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster, spread_on
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
+from napari_unet.workflow.large_images.parts import one_by_one
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
 from napari_unet.workflow.large_images.told_apart import ObjectRules
+from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume, finish_volume
+from napari_unet.workflow.large_images.volumes.link_slices import link_slices
+from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
+from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
+from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -50,8 +57,10 @@ if TYPE_CHECKING:
     from napari_unet.progress import OnProgress
     from napari_unet.settings import InferenceSettings, Separation
     from napari_unet.workflow.large_images.local_run import Focus
+    from napari_unet.workflow.large_images.parts import Spread
 
 SUFFIX = ".ome.zarr"
+HEIGHTS = {"distance": "float16", "border": "float32"}  # that lose nothing
 # Beginnings of the codes of errors that leave other images as they are.
 OF_ONE_IMAGE = ("data.image.", "data.file.", "model.channels.", "settings.channel.", "settings.level.")
 WORDS = {
@@ -119,6 +128,8 @@ class SegmentLargeTask:
     beside_others : bool
         Whether the caller segments other images as well, so that it is no error if all of these are left
         out.
+    link_objects : bool
+        Whether an object of a stack has one number in all slices where it overlaps itself.
     """
 
     inputs: tuple[Path, ...]
@@ -131,6 +142,7 @@ class SegmentLargeTask:
     cluster: str | Client = ""
     objects: bool = False
     beside_others: bool = False
+    link_objects: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; gives the paths of the results. A run that was stopped continues where it was.
@@ -171,7 +183,7 @@ class SegmentLargeTask:
                 name = path.name if len(stems) == 1 else page_name(path.name, number)
                 try:
                     stack = self._stack(path, number, level, model)
-                    check_channels(stack, model)
+                    check_channels(as_seen(stack, model), model)
                     if unlike.is_known:
                         unlike.compare(name, stack.read(stack.indices[0], *map(middle, stack.shape[:2])))
                     done.append(
@@ -179,6 +191,7 @@ class SegmentLargeTask:
                             stack, model, self.out / f"{stem}{SUFFIX}", self.settings, self.large,
                             precision=precision, overwrite=self.overwrite, on_progress=on_progress,
                             cancel=cancel, cluster=cluster, source=self.model, objects=self.objects,
+                            link_objects=self.link_objects,
                         )
                     )  # fmt: skip
                 except WorkbenchError as error:
@@ -261,6 +274,7 @@ def segment_stack(
     precision: str = "float32",
     overwrite: bool = False,
     objects: bool = False,
+    link_objects: bool = False,
     focus: Focus = lambda: None,
     cluster: Cluster | None = None,
     source: Path | None = None,
@@ -288,6 +302,9 @@ def segment_stack(
         Whether what was begun, or is there, is replaced.
     objects : bool
         Whether the labels are numbers of objects (uint32), connected pieces of one class each, not classes.
+    link_objects : bool
+        Whether an object of a stack has one number in all slices where it overlaps itself, see
+        ``StackNumbers``. Those of a model that sees several slices are found in three dimensions anyway.
     focus : callable
         Gives image, y and x that are wanted first; asked again and again.
     cluster : Cluster, optional
@@ -321,36 +338,40 @@ def segment_stack(
             expected="refinement 0",
             got=f"{settings.refinement}",
         )
-    started = start_result(stack, model, out, settings, large, precision, overwrite, objects=objects)
+    stack = as_seen(stack, model)
+    in_volume = objects_in_volume(stack, model, settings) if objects else None
+    links = objects and link_objects and in_volume is None and bool(stack.leading)
+    started = start_result(
+        stack, model, out, settings, large, precision, overwrite, objects=objects, links=links
+    )
     if on_begun is not None:
         on_begun(started.store.path)
+    spread: Spread = one_by_one
     if cluster is not None:
         assert source is not None
         job = ClusterJob(started.large, pack_model(source), precision, started.store.path, started.key)
         run_on_cluster(cluster, job, started.todo, on_progress, cancel)
-        finish_labels(
-            started.store,
-            settings.minimum_size,
-            on_progress,
-            cancel,
-            spread_on(cluster, cancel),
-            objects=objects,
-            classes=model.classes,
-            rules=rules_for(model, settings, objects=objects),
-        )
+        spread = spread_on(cluster, cancel)
+    elif started.todo:
+        local = LocalRun(started.large, model, started.store, started.key)
+        local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
+    size = settings.minimum_size
+    if in_volume is not None or model.recipe.network.in_3d:
+        finish_volume(started.store, size, on_progress, cancel, spread, in_volume)
     else:
-        if started.todo:
-            local = LocalRun(started.large, model, started.store, started.key)
-            local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
         finish_labels(
             started.store,
-            settings.minimum_size,
+            size,
             on_progress,
             cancel,
+            spread,
             objects=objects,
             classes=model.classes,
             rules=rules_for(model, settings, objects=objects),
         )
+        if links:
+            link_slices(started.store, model.classes, on_progress, cancel, spread)
+    forget_answers(started.store.path)
     started.store.finish(out)
     return out
 
@@ -365,6 +386,7 @@ def start_result(
     overwrite: bool,
     *,
     objects: bool = False,
+    links: bool = False,
 ) -> StartedResult:
     """Make the store of a result, or take up one that was begun with the same image, model and settings.
 
@@ -386,35 +408,89 @@ def start_result(
             remedy="choose another folder or give --overwrite",
         )
     wanted = about_result(stack, model, settings, large, precision)
+    in_volume = objects_in_volume(stack, model, settings) if objects else None
+    in_3d = model.recipe.network.in_3d
+    learned = in_volume is not None and in_volume.learned
     rules = rules_for(model, settings, objects=objects)
     if objects:
         wanted["settings"]["objects"] = "connected" if rules is None else settings.objects
+    if links:
+        wanted["settings"]["link_objects"] = True
     if rules is not None and rules.way.how == "learned":
         wanted["settings"]["core"] = settings.core
-    apart = rules is not None
+    apart = rules is not None and not in_3d
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"
     raw = objects or whole or settings.minimum_size > 1
+
+    def plan(chunk: tuple[int, ...] | None) -> LargeImage:
+        if in_3d:
+            return plan_large_volume(stack, model, settings, large, chunk, apart=learned)
+        sides = None if chunk is None else (chunk[0], chunk[1])
+        return plan_large_image(stack, model, settings, large, sides, apart=apart)
+
     if path.exists():
         store = LabelStore.open(path)
-        planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]), apart=apart)
+        planned = plan(tuple(store.about["chunk"]))
         check_same(store.about, wanted | tiles_of(planned), out)
     else:
-        planned = plan_large_image(stack, model, settings, large, apart=apart)
+        planned = plan(None)
         about = wanted | tiles_of(planned)
         dtype = "uint32" if objects else "uint8"
-        shape = LabelShape(stack.leading, stack.shape[:2], planned.chunk, dtype, stack.pixel_size)
+        shape = planned.label_shape(dtype)
         classes = () if objects else model.classes
         store = LabelStore.create(
             path, shape, stack.name, classes, about, raw=raw or apart,
             probabilities=len(model.classes) if whole and not apart else 0,
             answers=min(planned.channels, len(model.classes) + 1) if apart else 0,
+            height=HEIGHTS[model.recipe.network.separation] if learned and in_3d else "",
         )  # fmt: skip
     key = RAW if raw or apart else "0"
     there = store.written(key)
-    todo = [block for block in planned.blocks if not there.issuperset(planned.chunks(block))]
-    return StartedResult(store, planned, key, todo)
+    return StartedResult(store, planned, key, planned.lacking(there, path))
+
+
+def objects_in_volume(
+    stack: LazyStack, model: AnyModel, settings: InferenceSettings
+) -> ObjectsInVolume | None:
+    """How objects are found in three dimensions; None where each slice has its own.
+
+    Raises
+    ------
+    SettingsError
+        If objects of volumes are not found block by block in the way that the settings say.
+    """
+    network = model.recipe.network
+    if network.dimensions == "2d" or "z" not in dict(stack.leading):
+        return None
+    way = settings.objects
+    if way == "auto":
+        way = "connected" if network.separation == "none" else "learned"
+    of_objects = reads_classes(settings, len(model.classes), network.separation)
+    if way not in ("connected", "learned") or of_objects:
+        raise SettingsError(
+            "objects of large volumes are not found in this way",
+            code="settings.objects.unsupported",
+            expected="objects auto, connected or learned, and class_of pixels",
+            got=f"objects {settings.objects}, class_of {settings.class_of}",
+            remedy="change it in the settings of the model, or leave out --objects",
+        )
+    pixel, distance = stack.pixel_size, stack.slice_distance
+    anisotropy = 1.0 if pixel is None or distance is None else VoxelSize(distance, pixel).anisotropy
+    return ObjectsInVolume(
+        model.classes,
+        way == "learned" and network.separation != "none",
+        settings.core,
+        network.separation,
+        anisotropy,
+    )
+
+
+def as_seen(stack: LazyStack, model: AnyModel) -> LazyStack:
+    """A stack as a model sees it: each slice with its neighbours, if it sees several as channels."""
+    seen = slices_seen(model)
+    return stack if stack.seen == seen else stack.with_neighbours(seen)
 
 
 def _remove(path: Path) -> None:
@@ -464,8 +540,7 @@ def hash_of_any(model: AnyModel) -> str:
 
 def tiles_of(planned: LargeImage) -> dict[str, Any]:
     """How it is gone about; that decides the result only where tiles do not see all that the network does."""
-    plan = None if planned.exact else [planned.plan.rows.block, planned.plan.columns.block]
-    return {"chunk": list(planned.chunk), "plan": plan}
+    return {"chunk": list(planned.chunk), "plan": None if planned.exact else planned.tiles}
 
 
 def check_same(then: dict[str, Any], now: dict[str, Any], out: Path) -> None:

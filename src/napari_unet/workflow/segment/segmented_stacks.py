@@ -15,7 +15,7 @@ from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.export.segmented import SegmentedImage
 from napari_unet.export.stacks import StackFile, StackSlice, slices_of_files
 from napari_unet.export.volumes.tables import write_volume_table
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.metrics.volume_measures import measure_volume_objects
 from napari_unet.workflow.inputs.stack_objects import StackObjects, renumbered, series_of
 

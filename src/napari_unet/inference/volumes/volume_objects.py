@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.objects import Cores
     from napari_unet.settings import InferenceSettings, Separation
 
+TRUNCATE = 4.0  # standard deviations that smoothing mixes
 SMALLEST_CORE = 8  # voxels; what is smaller is noise in the network's output
 
 
@@ -90,10 +91,19 @@ def _connected(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
     return objects
 
 
-def _smoothed(values: NDArray[np.float32], anisotropy: float) -> NDArray[np.float32]:
+def smoothing_reach(anisotropy: float) -> tuple[int, int, int]:
+    """Voxels that smoothing mixes, either way along Z, Y and X."""
+    z, y = (int(TRUNCATE * sigma + 0.5) for sigma in (SMOOTH / anisotropy, SMOOTH))
+    return z, y, y
+
+
+def smoothed_volume(values: NDArray[np.float32], anisotropy: float) -> NDArray[np.float32]:
+    """Smooth (Z, Y, X) float32 by a Gaussian, in a part of a volume as in the whole."""
     from scipy import ndimage
 
-    return np.asarray(ndimage.gaussian_filter(values, (SMOOTH / anisotropy, SMOOTH, SMOOTH)), np.float32)
+    return np.asarray(
+        ndimage.gaussian_filter(values, (SMOOTH / anisotropy, SMOOTH, SMOOTH), truncate=TRUNCATE), np.float32
+    )
 
 
 def _learned(
@@ -105,7 +115,7 @@ def _learned(
 ) -> NDArray[np.float32]:
     """How deep inside objects voxels lie, by the network."""
     if separation_kind != "border":
-        return _smoothed(np.asarray(separation, np.float32), anisotropy)
+        return smoothed_volume(np.asarray(separation, np.float32), anisotropy)
     certain = inside.astype(np.float32) if probability is None else probability
     return np.asarray(certain * (1 - separation), np.float32)
 
@@ -125,7 +135,7 @@ def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None, a
 
     if probability is None:
         distance = ndimage.distance_transform_edt(inside, (anisotropy, 1.0, 1.0))
-        height, rise = _smoothed(np.asarray(distance, np.float32), anisotropy), RISE_OF_SHAPE
+        height, rise = smoothed_volume(np.asarray(distance, np.float32), anisotropy), RISE_OF_SHAPE
     else:
-        height, rise = _smoothed(probability, anisotropy), RISE_OF_PROBABILITY
+        height, rise = smoothed_volume(probability, anisotropy), RISE_OF_PROBABILITY
     return maxima(inside, height, rise)

@@ -1,0 +1,1 @@
+"""Volumes: blocks of them, and their objects in three dimensions."""

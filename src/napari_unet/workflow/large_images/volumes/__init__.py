@@ -1,0 +1,1 @@
+"""Volumes that are never in memory as a whole."""

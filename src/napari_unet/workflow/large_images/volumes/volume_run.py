@@ -1,0 +1,139 @@
+"""An answer of the network to a tile of a volume becomes a part of the mask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.export.label_store import HEIGHT
+from napari_unet.models.normalization import known_pixels
+from napari_unet.workflow.large_images.layer_mask import MaskRule
+from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
+from napari_unet.workflow.large_images.volumes.volume_plan import VolumeIntensities
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.export.label_store import LabelStore
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.models.intensities import Intensities
+    from napari_unet.settings import Separation
+    from napari_unet.workflow.large_images.plan import Block
+    from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume
+
+
+def write_answer(
+    large: LargeVolume,
+    model: AnyModel,
+    store: LabelStore,
+    key: str,
+    block: Block,
+    outputs: NDArray[np.float32],
+    measured: Intensities,
+) -> None:
+    """Store what the network said of a tile, and write the cells of which nothing lacks any more.
+
+    Parameters
+    ----------
+    large : LargeVolume
+        All of it.
+    model : Model
+        That answered.
+    store : LabelStore
+        Of the mask.
+    key : str
+        Of the array there.
+    block : Block
+        The tile.
+    outputs : numpy.ndarray
+        (Z, Y, X, K) float32, as ``VolumePlan.finish`` gives it.
+    measured : Intensities
+        Of the volume.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses.
+    """
+    plan, answers = large.plan, TileAnswers(store.path, block.image)
+    index = large.stack.indices[block.image]
+    answers.write(block.number, outputs)
+    for cell in plan.cells_of(block.number):
+        if store.has(key, (*index, *plan.place(cell))) or not all(map(answers.has, plan.tiles_of(cell))):
+            continue
+        try:
+            blended = plan.blend(cell, answers.read)
+        except FileNotFoundError:
+            continue  # another process has written the cell, and removed what it was made of
+        _write_cell(large, model, store, key, block.image, cell, blended, measured)
+        for tile in plan.tiles_of(cell):
+            if all(store.has(key, (*index, *plan.place(other))) for other in plan.cells_of(tile)):
+                answers.forget(tile)
+
+
+def _write_cell(
+    large: LargeVolume,
+    model: AnyModel,
+    store: LabelStore,
+    key: str,
+    image: int,
+    cell: int,
+    blended: NDArray[np.float32],
+    measured: Intensities,
+) -> None:
+    index, (depth, rows, columns) = large.stack.indices[image], large.plan.part(cell)
+    _leave_blank(large, blended, image, cell, measured)
+    # Rounded as the probabilities of volumes in memory are.
+    rounded = blended.astype(np.float16).astype(np.float32)
+    classes = len(model.classes)
+    probabilities = rounded[..., :classes]
+    mask = MaskRule(large.settings.threshold, 0, model.recipe.network.activation).of_probabilities(
+        probabilities
+    )
+    if store.has_array(HEIGHT):
+        height = height_of(probabilities, rounded[..., classes], mask, model.recipe.network.separation)
+        store.write(HEIGHT, (*index, depth), rows, columns, height)
+    store.write(key, (*index, depth), rows, columns, mask)  # last: that it is there says that it is finished
+
+
+def _leave_blank(
+    large: LargeVolume, outputs: NDArray[np.float32], image: int, cell: int, measured: Intensities
+) -> None:
+    """Nothing is there where there are no data, or a slice is constant; as in volumes in memory."""
+    depth, rows, columns = large.plan.part(cell)
+    if large.stack.slices.may_lack_data:
+        values = large.stack.read(large.stack.indices[image], depth, rows, columns)
+        for one, of_slice in zip(values, outputs, strict=True):
+            known = known_pixels(one)
+            if known is not None:
+                of_slice[~known] = 0
+    if isinstance(measured, VolumeIntensities):
+        for z in measured.blank:
+            if depth.start <= z < depth.stop:
+                outputs[z - depth.start] = 0
+
+
+def height_of(
+    probabilities: NDArray[np.float32],
+    separation: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    kind: Separation,
+) -> NDArray[np.float32]:
+    """How deep in objects pixels lie, by the network; not yet smoothed.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        (..., K) float32 in [0, 1].
+    separation : numpy.ndarray
+        (...) float32 in [0, 1], the output of the network that tells objects apart.
+    mask : numpy.ndarray
+        (...) uint8, 0..K.
+    kind : str
+        What that output was trained to be, "distance" or "border".
+    """
+    if kind != "border":
+        return separation
+    of_class = np.maximum(mask, 1).astype(np.intp)[..., None] - 1
+    return np.take_along_axis(probabilities, of_class, axis=-1)[..., 0] * (1 - separation)

@@ -1,0 +1,305 @@
+"""Volumes block by block: the same as in memory, resumed, with objects over the borders of blocks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_unet.data.catalog import open_images
+from napari_unet.data.files.lazy_files import open_lazy
+from napari_unet.engine.cluster import Cluster
+from napari_unet.errors import Cancelled
+from napari_unet.inference import predict
+from napari_unet.inference.linked_objects import StackNumbers
+from napari_unet.inference.postprocess import connected_objects
+from napari_unet.inference.tiling import plan_volume
+from napari_unet.inference.volumes import parted_volumes
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import build_network
+from napari_unet.progress import CancelToken, Progress, ignore_progress
+from napari_unet.settings import InferenceSettings, LargeImageSettings, NetworkSettings, Recipe
+from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
+from napari_unet.workflow.large_images.segment_large import segment_stack
+from napari_unet.workflow.large_images.volumes import finish_volume, volume_plan
+from napari_unet.workflow.segment.segment_samples import segment_samples
+from support.errors import raises_code
+from support.tiny_models import without_graphs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.settings import Dimensions, Separation
+
+VOXELS = 4096  # of a tile
+SHAPE = (14, 37, 45)
+
+
+def smooth() -> np.ndarray:
+    """(Z, Y, X) uint8."""
+    from scipy import ndimage
+
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(SHAPE), (1, 2, 2))
+    return np.asarray(np.rint((noise - noise.min()) / np.ptp(noise) * 255), np.uint8)
+
+
+def made_model(dimensions: Dimensions, separation: Separation = "none", scale: float = 1.0) -> Model:
+    """A network of random weights of which about half of the voxels are foreground."""
+    slices = 3 if dimensions == "2.5d" else 0
+    channels = slices or 1
+    settings = NetworkSettings(
+        filters=2, depth=1, normalization="none", dimensions=dimensions, slices=slices,
+        input_channels=channels, separation=separation,
+    )  # fmt: skip
+    network = build_network(settings, 2)
+    image = smooth()[:8, :32, :32].astype(np.float32)
+    image = (image - image.mean()) / image.std()
+    seen = image[None, ..., None] if dimensions == "3d" else np.moveaxis(image[None, :channels], 1, 3)
+    logits = np.asarray(network.predict_on_batch(seen))
+    last = next(layer for layer in reversed(network.layers) if layer.get_weights())
+    kernel, bias = last.get_weights()
+    axes = tuple(range(logits.ndim - 1))
+    spread = 3 / logits.std(axis=axes)
+    last.set_weights([kernel * spread, (bias - np.median(logits, axis=axes)) * spread])
+    recipe = Recipe(network=settings, inference=InferenceSettings(flips="none", tile=4096, core=0.55))
+    return Model(recipe, Normalization(channels=channels, scale=scale), ("cells",), network)
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "plan_volume", partial(plan_volume, voxels=VOXELS))
+    monkeypatch.setattr(volume_plan, "TILE_VOXELS", VOXELS)
+    monkeypatch.setattr(finish_volume, "PART", 6000)
+    monkeypatch.setattr(parted_volumes, "AROUND", 6)
+    monkeypatch.setattr(parted_volumes, "SIDE", 20)
+    without_graphs()
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> np.ndarray:
+    """Smooth noise, one slice of which is black, as a TIFF and as an OME-Zarr with chunks along Z."""
+    values = smooth()
+    values[6] = 0
+    tifffile.imwrite(
+        tmp_path / "em.tif", values, imagej=True, resolution=(0.25, 0.25),
+        metadata={"axes": "ZYX", "spacing": 8.0, "unit": "nm"},
+    )  # fmt: skip
+    group = zarr.open_group(tmp_path / "em.ome.zarr", mode="w", zarr_format=3)
+    group.create_array("0", shape=SHAPE, dtype="uint8", chunks=(5, 16, 16))[...] = values
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    scale = [{"type": "scale", "scale": [8.0, 4.0, 4.0]}]
+    found = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [found]}
+    return values
+
+
+def in_memory(tmp_path: Path, model: Model, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mask and objects as they are of a volume that fits into memory."""
+    settings = model.recipe.inference.model_copy(update=changes)
+    found = list(segment_samples(open_images([tmp_path / "em.tif"]), model, settings))
+    mask = np.stack([one.mask for one in found])
+    separation = None
+    if found[0].separation is not None:
+        separation = np.stack([one.separation for one in found if one.separation is not None])
+    probabilities = np.stack([one.probabilities for one in found])
+    kind = found[0].separation_kind
+    return mask, find_volume_objects(mask, settings, probabilities, separation, kind, 2.0)
+
+
+def in_blocks(tmp_path: Path, model: Model, image: str = "em.ome.zarr", **further: Any) -> zarr.Group:
+    """What is written of it block by block."""
+    changes = further.pop("changes", {})
+    settings = model.recipe.inference.model_copy(update=changes)
+    written = segment_stack(
+        open_lazy(tmp_path / image), model, tmp_path / "out.ome.zarr", settings, **further
+    )
+    return zarr.open_group(written, mode="r")
+
+
+@pytest.mark.parametrize("source", ["em.ome.zarr", "em.tif"])
+@pytest.mark.parametrize("dimensions", ["3d", "2.5d"])
+def test_the_mask_is_that_of_the_volume_in_memory(
+    tmp_path: Path, volume: np.ndarray, dimensions: Dimensions, source: str
+) -> None:
+    model = made_model(dimensions)
+    whole, _ = in_memory(tmp_path, model)
+    found = in_blocks(tmp_path, model, source)
+    assert 0.2 < whole.mean() < 0.8
+    assert not whole[6].any()  # there is nothing to see in a black slice
+    np.testing.assert_array_equal(found["0"][...], whole)
+    assert sorted(found) == ["0"]
+    (shown,) = found.attrs["ome"]["multiscales"]
+    assert [axis["name"] for axis in shown["axes"]] == ["z", "y", "x"]
+    assert {axis["unit"] for axis in shown["axes"]} == {"nanometer"}
+    (scale,) = shown["datasets"][0]["coordinateTransformations"]
+    assert scale["scale"] == pytest.approx([8.0, 4.0, 4.0])
+
+
+def test_a_volume_has_several_tiles_and_cells(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("3d")
+    stack = open_lazy(tmp_path / "em.ome.zarr")
+    planned = volume_plan.plan_large_volume(stack, model, model.recipe.inference, LargeImageSettings())
+    assert planned.exact
+    assert len(planned.plan) > 8
+    assert planned.plan.cells > 8
+    assert sum(map(planned.pixels, planned.blocks)) == np.prod(SHAPE)
+
+
+@pytest.mark.parametrize("separation", ["none", "distance", "border"])
+@pytest.mark.parametrize("dimensions", ["3d", "2.5d"])
+def test_objects_are_those_of_the_volume_in_memory(
+    tmp_path: Path, volume: np.ndarray, dimensions: Dimensions, separation: Separation
+) -> None:
+    model = made_model(dimensions, separation)
+    _, objects = in_memory(tmp_path, model)
+    found = in_blocks(tmp_path, model, objects=True)
+    assert objects.max() > 3
+    np.testing.assert_array_equal(found["0"][...], objects)
+    assert sorted(found) == ["0"]
+
+
+def test_a_model_that_wants_smaller_images_gets_them(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("3d", scale=0.5)
+    whole, _ = in_memory(tmp_path, model)
+    found = in_blocks(tmp_path, model)["0"][...]
+    assert (found != whole).mean() < 0.002  # rounding of what is resized
+
+
+@pytest.mark.parametrize("dimensions", ["3d", "2.5d"])
+def test_small_pieces_of_slices_are_dropped_across_blocks(
+    tmp_path: Path, volume: np.ndarray, dimensions: Dimensions
+) -> None:
+    model = made_model(dimensions)
+    without, _ = in_memory(tmp_path, model)
+    whole, _ = in_memory(tmp_path, model, minimum_size=60)
+    found = in_blocks(tmp_path, model, changes={"minimum_size": 60})
+    assert whole.sum() < without.sum()
+    np.testing.assert_array_equal(found["0"][...], whole)
+
+
+def test_a_stopped_run_resumes(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("3d", "distance")
+    whole, _ = in_memory(tmp_path, model)
+    cancel, seen = CancelToken(), []
+
+    def stop_soon(progress: Progress) -> None:
+        if progress.message == "Segmenting":
+            seen.append(progress)
+            if len(seen) == 9:
+                cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        in_blocks(tmp_path, model, on_progress=stop_soon, cancel=cancel)
+    assert seen[-1].seconds_left is not None
+    assert seen[-1].done < seen[-1].total == pytest.approx(np.prod(SHAPE) / 1e6)
+    unfinished = tmp_path / "out.ome.zarr.unfinished"
+    before = {file.name: file.stat().st_mtime_ns for file in (unfinished / "0" / "c").rglob("*")}
+    assert before
+    later: list[Progress] = []
+    found = in_blocks(tmp_path, model, on_progress=later.append)
+    np.testing.assert_array_equal(found["0"][...], whole)
+    computed = [one for one in later if one.message == "Segmenting"]
+    # Answers of tiles that were stored are not asked for again.
+    assert (
+        len(computed) + len(seen)
+        <= len(
+            volume_plan.plan_large_volume(
+                open_lazy(tmp_path / "em.tif"), model, model.recipe.inference, LargeImageSettings()
+            ).plan
+        )
+        + 1
+    )
+    assert not unfinished.exists()
+
+
+def test_a_kill_between_the_last_answer_and_the_mask_loses_nothing(
+    tmp_path: Path, volume: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unet.workflow.large_images.volumes import volume_run
+
+    model = made_model("3d")
+    whole, _ = in_memory(tmp_path, model)
+    write, written = volume_run._write_cell, []
+
+    def killed(*arguments: Any) -> None:
+        written.append(arguments)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(volume_run, "_write_cell", killed)
+        with pytest.raises(KeyboardInterrupt):
+            in_blocks(tmp_path, model)
+    np.testing.assert_array_equal(in_blocks(tmp_path, model)["0"][...], whole)
+
+
+def test_less_memory_makes_smaller_tiles_which_are_not_mixed(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("3d")
+    stack = open_lazy(tmp_path / "em.ome.zarr")
+    little = LargeImageSettings(memory=0.1)  # less than a backend takes at all
+    planned = volume_plan.plan_large_volume(stack, model, model.recipe.inference, little)
+    assert not planned.exact
+    cancel = CancelToken()
+    with pytest.raises(Cancelled):
+        in_blocks(tmp_path, model, on_progress=lambda _: cancel.cancel(), cancel=cancel)
+    with raises_code("output.different", "other tiles"):
+        in_blocks(tmp_path, model, large=little)
+
+
+def test_images_that_are_no_slices_are_told(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "em.tif", np.zeros((5, 9, 9), np.uint8), metadata={"axes": "TYX"})
+    with raises_code("data.volume.slices", "--axes ZYX"):
+        in_blocks(tmp_path, made_model("3d"), "em.tif")
+
+
+def test_classes_that_are_read_off_inside_objects_are_refused(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("3d", "distance")
+    model.classes = ("one", "two")
+    with raises_code("model.image.large", "class_of"):
+        in_blocks(tmp_path, model)
+
+
+def test_the_command_writes_a_volume_of_labels(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("3d")
+    save_model(model, tmp_path / "model")
+    whole, _ = in_memory(tmp_path, load_model(tmp_path / "model"))
+    task = SegmentFilesTask((tmp_path / "em.ome.zarr",), tmp_path / "model", tmp_path / "masks")
+    (written,) = task.run(ignore_progress, CancelToken())
+    assert written.name == "em.ome.zarr"
+    assert (zarr.open_group(written, mode="r")["0"][...] == whole).mean() > 0.98  # of another precision
+
+
+def test_objects_of_slices_are_linked_as_in_memory(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("2d")
+    numbers = StackNumbers(linked=True)
+    masks = [one.mask for one in segment_samples(open_images([tmp_path / "em.tif"]), model)]
+    found = [numbers.number(connected_objects(mask), mask) for mask in masks]
+    written = in_blocks(tmp_path, model, objects=True, link_objects=True)["0"][...]
+    # The same objects, whose numbers may be given in another order.
+    pairs = np.unique(np.stack([written.ravel(), np.stack(found).ravel()]), axis=1)
+    assert pairs.shape[1] == len(np.unique(found)) == len(np.unique(written))
+    alone = in_blocks(tmp_path, model, objects=True, overwrite=True)["0"][...]
+    assert alone.max() < written.max()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # workers of this process end with it
+def test_workers_of_a_cluster_make_the_same_volume(tmp_path: Path, volume: np.ndarray) -> None:
+    distributed = pytest.importorskip("distributed")
+    model = made_model("3d", "distance")
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    alone = in_blocks(tmp_path, loaded, objects=True)["0"][...]
+    local = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with distributed.Client(**local) as client:
+        found = in_blocks(
+            tmp_path, loaded, objects=True, overwrite=True, cluster=Cluster(client),
+            source=tmp_path / "model", precision="float32",
+        )  # fmt: skip
+    np.testing.assert_array_equal(found["0"][...], alone)
