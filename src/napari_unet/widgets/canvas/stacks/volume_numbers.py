@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.inference.edits.object_edits import join_numbers
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT
 
 if TYPE_CHECKING:
