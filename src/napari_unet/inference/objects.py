@@ -24,6 +24,7 @@ RISE_OF_PROBABILITY = 0.1
 SMALLEST_CORE = 4  # pixels; what is smaller is noise in the network's output
 FIRST = 2.0**40  # below all heights: markers grow before anything else, in the order of rows
 UNKNOWN = np.iinfo(np.int32).max
+NOWHERE = 1e6  # pixels to the edge of a mask that has none
 BAND = 64  # rows that are smoothed together
 _SHARES = [math.exp(-((by / SMOOTH) ** 2) / 2) for by in range(5)]
 WEIGHTS = tuple(np.float32(share / (2 * sum(_SHARES) - _SHARES[0])) for share in _SHARES)
@@ -207,15 +208,21 @@ def learned_cores(
 
 def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
     """Probability, or distance to the mask's edge, and its maxima."""
-    import cv2
-
     if probability is None:
-        padded = np.pad(inside.astype(np.uint8), 1, mode="edge")
-        distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+        distance = distance_within(np.pad(inside, 1, mode="edge"))[1:-1, 1:-1]
         height, rise = smoothed(distance), RISE_OF_SHAPE
     else:
         height, rise = smoothed(probability), RISE_OF_PROBABILITY
     return maxima(inside, height, rise)
+
+
+def distance_within(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(Y, X) float32: distance to the mask's edge, the same to the bit wherever the mask lies in an image."""
+    from scipy import ndimage
+
+    if inside.all():
+        return np.full(inside.shape, NOWHERE, np.float32)
+    return np.asarray(ndimage.distance_transform_edt(inside), np.float32)
 
 
 def maxima(inside: NDArray[np.bool_], height: NDArray[np.float32], rise: float) -> Cores:

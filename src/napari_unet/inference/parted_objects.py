@@ -17,6 +17,7 @@ from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
     UNKNOWN,
+    distance_within,
     filled_up,
     flood,
     learned_cores,
@@ -152,13 +153,11 @@ def _peaks(
 
 def _distance(inside: NDArray[np.bool_], cut: Sides, closed: bool) -> NDArray[np.float32]:
     """Distance to the mask's edge; where the image is cut off the mask ends there, or it never ends."""
-    import cv2
-
-    padded = np.pad(inside.astype(np.uint8), 1, mode="edge")
+    padded = np.pad(inside, 1, mode="edge")
     if closed:
         for one, side in zip(cut, (padded[:1], padded[-1:], padded[:, :1], padded[:, -1:]), strict=True):
-            side *= not one
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1])
+            side &= not one
+    return distance_within(padded)[1:-1, 1:-1]
 
 
 @dataclass(frozen=True, eq=False)

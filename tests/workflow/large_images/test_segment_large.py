@@ -170,9 +170,6 @@ def test_objects_are_the_connected_pieces_of_the_whole(
     pairs = np.unique(np.stack([found.ravel(), expected.ravel()]), axis=1)
     assert pairs.shape[1] == expected.max() + 1
     np.testing.assert_array_equal(result(out, 1), found[::2, ::2])
-    learned = settings.model_copy(update={"objects": "shape"})
-    with raises_code("settings.objects.unsupported"):
-        segment_stack(lazy_stack(image), model, tmp_path / "b.ome.zarr", learned, objects=True)
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path, image: np.ndarray, model: Model) -> None:
