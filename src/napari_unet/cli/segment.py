@@ -83,8 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     large = parser.add_argument_group(
         "large images",
-        "Zarr, OME-Zarr and TIFF above 33 megapixels are read and written block by block, into OME-Zarr. "
-        "A run that was stopped resumes.",
+        "Zarr, OME-Zarr and TIFF above 33 megapixels are read and written block by block, into OME-Zarr or "
+        "tiled TIFF. A run that was stopped resumes.",
     )
     fields = LargeImageSettings.model_fields
     large.add_argument("--stream", action="store_true", help="Treat every TIFF as a large image.")
@@ -99,6 +99,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     large.add_argument(
         "--level", type=int, metavar="N", default=fields["level"].default,
         help=f"{fields['level'].description} (default: {fields['level'].default}).",
+    )  # fmt: skip
+    large.add_argument(
+        "--format", choices=("ome-zarr", "tiff"), default="ome-zarr", dest="file_format",
+        help="Write OME-Zarr, or tiled OME-TIFF with levels of falling resolution (default: ome-zarr).",
     )  # fmt: skip
     large.add_argument(
         "--cluster", default="", metavar="ADDRESS",
@@ -141,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite, stream=options.stream,
         disagreement=options.disagreement, cluster=options.cluster,
         one_file=options.one_file, link_objects=options.link_objects,
-        over_time=options.over_time,
+        over_time=options.over_time, file_format=options.file_format,
     )  # fmt: skip
 
     def describe() -> SegmentRun:
@@ -158,6 +162,7 @@ def run(options: argparse.Namespace) -> int:
             one_file=options.one_file,
             link_objects=options.link_objects,
             over_time=options.over_time,
+            file_format=options.file_format,
         )
 
     try:

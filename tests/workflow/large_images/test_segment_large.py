@@ -283,7 +283,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
     sizes: list[int] = []
     true = average_over_flips
 
-    def scarce(network: Any, batch: np.ndarray, flips: str) -> np.ndarray:
+    def scarce(network: Any, batch: np.ndarray, flips: str, rays: int) -> np.ndarray:
         sizes.append(len(batch))
         if len(batch) > 2:
             raise MemoryError
