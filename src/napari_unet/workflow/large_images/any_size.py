@@ -55,12 +55,12 @@ class LargeSegmentation(Segmentation):
     tied: tuple[int, ...] = ()
 
     @property
-    def objects(self) -> NDArray[np.int32]:  # type: ignore[override]
+    def objects(self) -> NDArray[np.int32]:
         """(Y, X) int32, 0 background, one number an object."""
         return self.numbers
 
     @property
-    def ties(self) -> tuple[int, ...]:  # type: ignore[override]
+    def ties(self) -> tuple[int, ...]:
         """Numbers of the objects that may as well be of another class."""
         return self.tied
 
@@ -102,7 +102,7 @@ def _segment_large(
     sample: Sample, model: AnyModel, settings: InferenceSettings, cancel: CancelToken | None
 ) -> LargeSegmentation:
     image = sample.read_image()
-    stack = lazy_stack(image, sample.id, axes="yxs")
+    stack = lazy_stack(image, sample.id, axes="yxs")  # type: ignore[arg-type]  # an array is as lazy as any
     large = LargeImageSettings()
     cancel = cancel or CancelToken()
     folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
