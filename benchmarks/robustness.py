@@ -1,4 +1,4 @@
-"""IoU of a shipped model on its held-out images, changed: scale, contrast, inversion, bits, noise.
+"""IoU of a built-in model on its held-out images, changed: scale, light, contrast, blur, bits, noise.
 
     python benchmarks/robustness.py nuclei --data DSB2018
     python benchmarks/robustness.py nerve-and-vessel --data USGRA_SEG
@@ -41,12 +41,37 @@ def _noisy(image: NDArray[Any], amount: float) -> NDArray[np.float32]:
     return values + amount * max(float(values.std()), 1.0) * noise
 
 
+def _uneven(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Brighter to the right, as a lamp makes it, on a background that rises downward."""
+    values = image[..., :3].astype(np.float32)
+    across = np.linspace(0.4, 1.6, values.shape[1], dtype=np.float32)[None, :, None]
+    down = np.linspace(0, 1, values.shape[0], dtype=np.float32)[:, None, None]
+    return values * across + 0.3 * float(np.ptp(values)) * down
+
+
+def _blurred(image: NDArray[Any]) -> NDArray[np.float32]:
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(image[..., :3].astype(np.float32), (2, 2, 0)))
+
+
+def _dim(image: NDArray[Any]) -> NDArray[np.uint16]:
+    """Few counts on a 16-bit camera, with the noise of counting."""
+    values = 300 + np.random.default_rng(0).poisson(image[..., :3].astype(np.float64) / 8 + 4)
+    return values.astype(np.uint16)
+
+
 CHANGES: dict[str, tuple[float, Callable[[NDArray[Any]], NDArray[Any]]]] = {
     "as it is": (1.0, lambda x: x),
+    "scale 0.25": (0.25, lambda x: resize(x, _shape(x, 0.25))),
     "scale 0.5": (0.5, lambda x: resize(x, _shape(x, 0.5))),
     "scale 0.75": (0.75, lambda x: resize(x, _shape(x, 0.75))),
     "scale 1.5": (1.5, lambda x: resize(x, _shape(x, 1.5))),
     "scale 2": (2.0, lambda x: resize(x, _shape(x, 2.0))),
+    "scale 4": (4.0, lambda x: resize(x, _shape(x, 4.0))),
+    "uneven light": (1.0, _uneven),
+    "blurred by 2 pixels": (1.0, _blurred),
+    "dim, 16 bits": (1.0, _dim),
     "a quarter of the contrast": (1.0, lambda x: (96 + x[..., :3] / 4).astype(np.uint8)),
     "gamma 0.5": (1.0, lambda x: (255 * (x[..., :3] / 255) ** 0.5).astype(np.uint8)),
     "gamma 2": (1.0, lambda x: (255 * (x[..., :3] / 255) ** 2).astype(np.uint8)),

@@ -87,7 +87,7 @@ def review(viewer: Any, bench: Any, film: Film) -> str:
     bench.review_panel.worst_button.click()
     spin(lambda: session.runner.progress is None)
     # Not the very worst, which has no pixel right; one that teaches, and shows object and ground.
-    rows = [r for r in session.workspace.rows() if r.iou is not None and r.part == "train"]
+    rows = teachers(session)
     covered = {r.id: session.workspace.collection.reference(r.id).labels.mean() for r in rows}
     rows = [r for r in rows if 0.2 < covered[r.id] < 0.6]
     identifier = str(min(rows, key=lambda r: abs((r.iou or 0) - 0.6)).id)
@@ -100,11 +100,17 @@ def review(viewer: Any, bench: Any, film: Film) -> str:
     return identifier
 
 
+def teachers(session: Any) -> list[Any]:
+    """Rows of training images without problems that have a score."""
+    rows = session.workspace.rows()
+    return [r for r in rows if r.iou is not None and r.part == "train" and not r.problem]
+
+
 def paint(bench: Any, film: Film, first: str) -> None:
     """Correct one image a few rows at a time, and more at once."""
     session = bench.session
-    rows = [r for r in session.workspace.rows() if r.iou is not None and r.part == "train" and r.id != first]
-    others = [r.id for r in sorted(rows, key=lambda r: r.iou or 0)[:14]]
+    rows = sorted(teachers(session), key=lambda r: r.iou or 0)
+    others = [r.id for r in rows if r.id != first][:14]
     for identifier in (first, *others):
         session.workspace.select(identifier)
         rest(0.2)

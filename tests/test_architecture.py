@@ -42,6 +42,7 @@ PARTS = {
         {"evaluate", "ensemble", "demo", "doctor", "inspect", "import_model"},
         {"finetune"},
         {"replay", "strokes"},
+        {"journeys"},
     ),
     "session": (
         {"images"},

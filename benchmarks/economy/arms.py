@@ -9,13 +9,13 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from economy.case import Case, Log
+from economy.orders import ORDERS
 from napari_unet.workflow.review.quality_estimate import agreement_of_members, calibrate
 
 if TYPE_CHECKING:
     import argparse
 
-ARMS = ("ours", "random", "no-replay", "scratch", "everything")
-LOOPS = {"ours", "random", "no-replay"}
+ARMS = ("ours", "random", "no-replay", "scratch", "everything", *ORDERS)
 
 
 def economy(options: argparse.Namespace) -> None:
@@ -60,7 +60,7 @@ def loop(case: Case, arm: str, log: Log) -> None:
             order = np.random.default_rng((case.seed, 7)).permutation(case.parts["pool"])
             chosen = [str(i) for i in order[len(done) : len(done) + count]]
         else:
-            chosen = case.offer(model or case.load(parent), done, known, count)
+            chosen = case.offer(model or case.load(parent), done, known, count, arm)
         done = [*done, *chosen]
         out = case.folder / f"{name}-{number}"
         # What a given model was trained on is not there: it repeats itself on images not yet corrected.
@@ -70,7 +70,10 @@ def loop(case: Case, arm: str, log: Log) -> None:
             parent, [case.correction(i) for i in done], out, replay=arm != "no-replay", others=others
         )
         scores = log.rows[-1]["scores"]
-        if result.verdict == "worse":  # the person discards it, and the corrections wait for the next round
+        judged = case.options.judges == "corrected"
+        if (
+            judged and result.verdict == "worse"
+        ):  # the person discards it, and the corrections wait for the next round
             shutil.rmtree(out)
             if parent != start:
                 parent.rename(out)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from economy.orders import ORDERS, features, offered
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split, make_split
 from napari_unet.engine.hardware import default_precision
@@ -222,12 +223,21 @@ class Case:
         )
         return run_inline(task)
 
-    def offer(self, model: Model, done: Sequence[str], known: list[Any], count: int) -> list[str]:
+    @cached_property
+    def features(self) -> dict[str, NDArray[np.float32]]:
+        """Of all images that teach or may be offered."""
+        return features(self.samples([*self.parts["start"], *self.parts["pool"]]))
+
+    def offer(
+        self, model: Model, done: Sequence[str], known: list[Any], count: int, arm: str = "ours"
+    ) -> list[str]:
         """The next images of the queue by the estimate, which is calibrated on those corrected before."""
         left = [i for i in self.parts["pool"] if i not in set(done)]
         luck = np.random.default_rng((self.seed, len(done)))
         left = [left[i] for i in sorted(luck.permutation(len(left))[: self.options.offered_from])]
         found = agreement_of_members(self.samples(left), model)
+        if arm in ORDERS:
+            return offered(arm, self, found, done, count)
         calibration = calibrate([d for d, _ in known], [iou for _, iou in known])
         queue = review_queue(found, calibration, done=[d for d, _ in known])
         chosen = [turn.id for turn in queue][:count]

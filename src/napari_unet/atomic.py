@@ -42,9 +42,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Made again, so that nothing is written through a link, and by the system, which knows the
-        # permissions wanted: asking for the process's umask would change it for other threads.
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.close(_new_file(partial))
         try:
             yield partial
             # For writing as well, without which Windows does not let a file be synced.
@@ -184,8 +182,44 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     r"""Write a UTF-8 text file atomically; line ends stay \n on every system."""
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically; of thousands of small ones each takes half the time of ``atomic_path``.
+
+    Raises
+    ------
+    OutputError
+        As ``atomic_path``.
+    """
+    folder, name = os.path.split(path)
+    partial = os.path.join(folder, f"{PARTIAL}{secrets.token_hex(8)}{os.path.splitext(name)[1]}")  # noqa: PTH118, PTH122
+    try:
+        try:
+            file = _new_file(partial)
+        except FileNotFoundError:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            file = _new_file(partial)
+        try:
+            with os.fdopen(file, "wb", buffering=0) as opened:
+                left = memoryview(data)
+                while left:
+                    left = left[opened.write(left) :]
+                os.fsync(file)
+            os.replace(partial, path)  # noqa: PTH105
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(partial)  # noqa: PTH108
+            raise
+    except OSError as error:
+        raise unwritable(f"{path} cannot be written", error) from error
+
+
+def _new_file(path: Path | str) -> int:
+    # Made again, so that nothing is written through a link, and by the system, which knows the
+    # permissions wanted: asking for the process's umask would change it for other threads.
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
 
 
 def sync_folder(folder: Path) -> None:

@@ -163,6 +163,17 @@ class AugmentationSettings(Settings):
     gamma: float = Field(
         0.0, ge=0.0, le=0.9, title="Gamma", description="0.2 bends intensities by 1/1.2 to 1.2"
     )
+    shading: float = Field(
+        0.0,
+        ge=0.0,
+        le=3.0,
+        title="Shading",
+        description="Uneven light: 0.5 multiplies by 1/1.5 to 1.5 from place to place, and lifts or lowers "
+        "by up to half a standard deviation",
+    )
+    blur: float = Field(
+        0.0, ge=0.0, le=5.0, title="Blur (pixels)", description="Largest deviation of a Gaussian blur"
+    )
     noise: float = Field(
         0.0, ge=0.0, le=1.0, title="Noise", description="Largest noise, in standard deviations"
     )
@@ -400,11 +411,18 @@ class InferenceSettings(Settings):
         description="Images that hold anything with a smaller probability, by a network with presence, get "
         "an empty mask; 0: none",
     )
-    objects: Literal["auto", "connected", "shape", "probability", "learned"] = Field(
+    objects: Literal["auto", "connected", "shape", "probability", "learned", "agglomerate"] = Field(
         "auto",
         title="Objects",
         description="How touching objects are separated: not at all, by the shape of the mask, by "
-        "probability, by the network's own output; auto: that if it has one",
+        "probability, by the network's own output; auto: that if it has one. agglomerate: by shape, then "
+        "what the network sees no border between is joined",
+    )
+    join: Fraction = Field(
+        0.6,
+        title="Join",
+        description="Of agglomerate: mean probability along the border of two fragments from which on they "
+        "are one object",
     )
     class_of: Literal["auto", "pixels", "objects"] = Field(
         "auto",

@@ -39,6 +39,8 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "range": ({"intensities": "range"}, {"padding": "valid"}),
     "lite0": ({}, {"name": "encoder_unet", "encoder": "EfficientNetLite0"}),
+    "volumes": ({}, {"dimensions": "3d", "flat_levels": 1}),
+    "neighbours": ({"channels": 3}, {"dimensions": "2.5d", "slices": 3, "input_channels": 3}),
 }
 SAID = ["--author", "Ada Example; Institute of Tests", "--author", "Bo", "--licence", "CC-BY-4.0"]
 
@@ -82,6 +84,23 @@ def test_what_is_in_it(tmp_path: Path) -> None:
     assert "IoU 0.625" in page
     assert "Resize images by 0.5" in page
     assert "Zellkörper" in page
+
+
+def test_volumes_have_an_axis_z(tmp_path: Path) -> None:
+    with zipfile.ZipFile(package(tmp_path, "volumes")) as archive:
+        described, page = yaml.safe_load(archive.read("rdf.yaml")), archive.read("README.md").decode()
+        image = np.load(io.BytesIO(archive.read("test_input.npy")))
+        output = np.load(io.BytesIO(archive.read("test_output.npy")))
+    (given,) = described["inputs"]
+    assert [axis["type"] for axis in given["axes"]] == ["batch", "channel", "space", "space", "space"]
+    assert [axis["id"] for axis in given["axes"][2:]] == ["z", "y", "x"]
+    assert given["axes"][2]["size"] == {"min": 2, "step": 2}
+    assert image.shape == output.shape == (1, 1, 16, 64, 64)
+    assert "3d" in described["tags"]
+    assert "Z is 2 slices plus any multiple of 2" in page
+    with zipfile.ZipFile(package(tmp_path / "other", "neighbours")) as archive:
+        page = archive.read("README.md").decode()
+    assert "The channels are those of 3 slices of a volume" in page
 
 
 def test_weights_of_others_are_named(tmp_path: Path) -> None:

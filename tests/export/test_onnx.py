@@ -56,18 +56,18 @@ def model_of(seed: int = 0, **options: Any) -> Model:
 
 
 def run(content: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, Y, X, C) through ONNX Runtime, back with channels last."""
+    """(N, ..., C) through ONNX Runtime, back with channels last."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (out,) = session.run(["probabilities"], {"image": images.transpose(0, 3, 1, 2)})
-    return np.asarray(out).transpose(0, 2, 3, 1)
+    (out,) = session.run(["probabilities"], {"image": np.moveaxis(images, -1, 1)})
+    return np.moveaxis(np.asarray(out), 1, -1)
 
 
-def check_equal(model: Model, shapes: tuple[tuple[int, int, int], ...]) -> None:
+def check_equal(model: Model, shapes: tuple[tuple[int, ...], ...]) -> None:
     """One file gives what the model gives, for every batch and size, and it is not the same everywhere."""
     content = onnx_model(model).SerializeToString()
     rng = np.random.default_rng(1)
-    for count, y, x in shapes:
-        images = rng.standard_normal((count, y, x, model.normalization.channels)).astype(np.float32)
+    for shape in shapes:
+        images = rng.standard_normal((*shape, model.normalization.channels)).astype(np.float32)
         wanted = model.outputs(images)
         found = run(content, images)
         assert found.shape == wanted.shape
@@ -82,6 +82,28 @@ def test_unet(options: dict[str, Any]) -> None:
     if options.get("padding") == "valid":
         shapes = tuple((n, model.sizes.at_least(y), model.sizes.at_least(x)) for n, y, x in shapes)  # type: ignore[assignment]
     check_equal(model, shapes)
+
+
+@pytest.mark.parametrize("flat", [0, 1])
+@pytest.mark.parametrize("kind", ["practical", "group", "plain", "softmax-separation"])
+def test_networks_of_volumes(kind: str, flat: int) -> None:
+    model = model_of(**{**SMALL, "filters": 4, **UNETS[kind], "dimensions": "3d", "flat_levels": flat})
+    check_equal(model, ((1, 8, 32, 16), (2, 4, 16, 24)))
+
+
+def test_a_network_that_sees_neighbours_takes_them_as_channels() -> None:
+    model = model_of(**SMALL, dimensions="2.5d", slices=5, input_channels=5)
+    check_equal(model, ((1, 64, 32),))
+
+
+def test_the_file_of_a_network_of_volumes_tells_what_it_needs(tmp_path: Path) -> None:
+    import onnx
+
+    file = write_onnx(model_of(**SMALL, dimensions="3d", flat_levels=1), tmp_path / "model.onnx")
+    kept = {p.key: json.loads(p.value) for p in onnx.load(file).metadata_props}
+    assert kept["axes"] == "NCZYX"
+    assert kept["input_sizes"] == {"minimum": 4, "step": 4, "margin": 0}
+    assert kept["input_sizes_z"] == {"minimum": 2, "step": 2}
 
 
 def test_the_network_of_the_paper() -> None:

@@ -368,3 +368,34 @@ def test_keras_computes_where_openvino_fails(monkeypatch: pytest.MonkeyPatch) ->
         model_of().outputs(images)
     monkeypatch.setenv(native.VARIABLE, "auto")
     np.testing.assert_array_equal(model.outputs(images), wanted)
+
+
+def test_lanes_answer_as_all_cores_together() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = model_of(classes=2, presence=True)
+    outputs = model.probabilities
+    assert isinstance(outputs, native.NativeAnswers)
+    answer, count = outputs.in_lanes()
+    assert 1 <= count <= native.MOST_LANES
+    given = [np.roll(batch(model), n, axis=1) for n in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        for images, found in zip(given, pool.map(answer, given), strict=True):
+            assert found.shape[-1] == 2
+            np.testing.assert_allclose(found, outputs(images), atol=1e-5)
+
+
+def test_one_core_has_no_lanes() -> None:
+    class Compiled:
+        def create_infer_request(self) -> None:
+            return None
+
+        def get_property(self, name: str) -> int:
+            return {"INFERENCE_NUM_THREADS": 1}[name]
+
+    def again(count: int) -> None:
+        pytest.fail("nothing is compiled again")
+
+    network = native.NativeNetwork(Compiled(), again)
+    answers = network.some([0])
+    assert answers.in_lanes() == (answers, 1)

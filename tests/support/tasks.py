@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,6 +16,8 @@ from napari_unet.errors import DataError
 from napari_unet.progress import CancelToken, OnProgress, Progress, tracked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_unet.engine.task import FromCaller
@@ -116,3 +119,44 @@ class AskFromThreads:
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Any]:
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(self.question, range(self.times)))
+
+
+@dataclass(frozen=True)
+class CopyUpper:
+    """Writes each text of a folder in capitals into another, one a piece, and what was there before."""
+
+    source: Path
+    out: Path
+    pause: float = 0.0
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
+        self.out.mkdir(exist_ok=True)
+        before = sorted(path.name for path in self.out.iterdir())
+        written = []
+        for path in sorted(self.source.iterdir()):
+            cancel.check()
+            goal = self.out / path.name
+            goal.write_text(path.read_text().upper())
+            written.append(goal)
+            on_progress(Progress(len(written), 0, f"wrote {goal}", piece=goal))
+            time.sleep(self.pause)
+        (self.out / "note.json").write_text(json.dumps({"from": str(self.source), "before": before}))
+        return written
+
+
+@dataclass(frozen=True)
+class CountOn:
+    """Counts in a file, and continues from what is there; the first process is killed at 3."""
+
+    out: Path
+    resume: bool = False
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[int]:
+        self.out.mkdir(exist_ok=True)
+        state = self.out / "state.txt"
+        before = int(state.read_text()) if self.resume and state.exists() else 0
+        for number in range(before + 1, 6):
+            state.write_text(str(number))
+            if number == 3 and not before:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [before, int(state.read_text())]

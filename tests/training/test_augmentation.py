@@ -102,6 +102,29 @@ def test_brightness_shifts_and_contrast_scales() -> None:
     np.testing.assert_allclose(bent, image)  # the ends of the range stay
 
 
+def test_shading_is_smooth_and_within_its_limits() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((64, 48, 2), 3, np.float32)  # nothing is above the darkest pixel: only lifted or lowered
+    lifted = change_intensities(flat, AugmentationSettings(shading=0.5), rng)
+    np.testing.assert_array_equal(lifted[..., 0], lifted[..., 1])
+    assert 2.5 <= lifted.min() < 3 < lifted.max() <= 3.5
+    assert max(np.abs(np.diff(lifted, axis=axis)).max() for axis in (0, 1)) < 0.1
+    spots = np.zeros((64, 48, 1), np.float32)
+    spots[::2, ::2] = 1
+    shaded = change_intensities(spots, AugmentationSettings(shading=0.5), rng)
+    gain = shaded[::2, ::2, 0] - shaded[1::2, 1::2, 0]
+    assert 1 / 1.5 - 0.05 < gain.min() < 1 < gain.max() < 1.5 + 0.05
+
+
+def test_blur_keeps_the_mean_and_takes_the_contrast() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((64, 64, 3)).astype(np.float32)
+    blurred = change_intensities(noise, AugmentationSettings(blur=3), rng)
+    assert blurred.shape == noise.shape
+    assert blurred.mean() == pytest.approx(noise.mean(), abs=0.02)
+    assert blurred.std() < 0.7 * noise.std()
+
+
 def test_what_parts_objects_moves_with_the_image() -> None:
     source = picture((16, 16))
     source = Patch(source.image, source.labels, source.weights, source.labels.astype(np.float32) / 2)

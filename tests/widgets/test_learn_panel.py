@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QPalette
 
 from napari_unet.evaluation.compare import compare
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned
@@ -130,7 +131,7 @@ def test_after_keep_all_can_be_segmented_again(salt: Any, qtbot: Any) -> None:
     assert panel.again_button.isHidden()
 
 
-def test_curves_say_what_they_are_and_begin_at_0(ready: Any, qtbot: Any) -> None:
+def test_curves_say_what_they_are_and_begin_at_0(ready: Any, viewer: Any, qtbot: Any) -> None:
     curves = ready.learn_panel.curves
     looks = [{"seconds": t, "held_out_iou": 0.5 + t / 100, "old_iou": 0.6} for t in (4.0, 12.0, 20.0)]
     curves.show_rows(looks, [(t, 1 / t) for t in (4.0, 12.0, 20.0)])
@@ -138,6 +139,11 @@ def test_curves_say_what_they_are_and_begin_at_0(ready: Any, qtbot: Any) -> None
     assert named == {"validation, new model", "validation, old model"}
     for plot in (curves.score_plot, curves.loss_plot):
         assert plot.viewRange()[0] == pytest.approx([0.0, 20.0])
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        ink = curves.palette().color(QPalette.ColorRole.WindowText).name()
+        for _, label in curves.score_plot.plotItem.legend.items:
+            assert f"color:{ink}" in label.item.toHtml()
 
 
 def rows_in_view(dock: Any) -> float:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
+from tifffile import imwrite
 
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.workflow.segment.prediction import Region
 from support.hands import LEFT, click, mask_in_view, pixels_in_view, segment, settled
 
@@ -241,6 +243,26 @@ def test_images_of_several_sizes_and_colours_are_browsed(
     assert ready.canvas.mask_layer.data.shape == ready.image_source.layer.data.shape[:2]
     assert not ready.canvas.mask_layer.data.any()
     assert [str(n.message) for n in notifications] == []
+
+
+def test_an_image_of_another_size_fits_the_canvas(
+    ready: Any, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    sizes = {"a": (300, 400, 3), "b": (60, 50, 3), "c": (60, 50), "d": (400, 300, 3)}
+    for name, shape in sizes.items():
+        imwrite(tmp_path / f"{name}.tif", picture(1, shape))
+    viewer.open(str(tmp_path), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 4)
+    segment(ready, qtbot)
+    for name in ("b", "a", "b", "c", "d", "a"):
+        click_row(ready, qtbot, name)
+        settled(ready, qtbot)
+        assert ready.canvas.mask_layer.data.shape == sizes[name][:2]
+        width, height = viewer.window._qt_viewer.canvas.size
+        fits = min(height / sizes[name][0], width / sizes[name][1])
+        qtbot.waitUntil(lambda fits=fits: camera_of(viewer).zoom == pytest.approx(fits * 0.95, rel=0.02))
+        middle = [(n - 1) / 2 for n in sizes[name][:2]]
+        np.testing.assert_allclose(camera_of(viewer).center[-2:], middle, atol=1)
 
 
 def test_layers_called_as_slices_are_have_ids_of_their_own(ready: Any, viewer: Any, qtbot: Any) -> None:

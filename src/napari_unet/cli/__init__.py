@@ -36,6 +36,7 @@ from napari_unet.cli import (
     settings,
     submit,
     train,
+    worker,
 )
 from napari_unet.cli.shared.old_spellings import modern
 from napari_unet.cli.shared.parsing import COMMON, Parser, add_common_arguments, examples
@@ -79,6 +80,7 @@ COMMANDS = (
     submit,
     score,
     run,
+    worker,
     doctor,
     completion,
     help,

@@ -9,6 +9,7 @@ from napari_unet.cli.shared.results import left_out_facts, show
 from napari_unet.cli.shared.running import (
     add_empty_argument,
     add_layout_argument,
+    add_on_argument,
     add_overwrite_argument,
     add_save_run_argument,
     add_scores_argument,
@@ -57,12 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Address of a Dask scheduler whose workers segment, such as tcp://host:8786.",
     )  # fmt: skip
     add_overwrite_argument(parser)
+    add_on_argument(parser)
     add_save_run_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    start_backend()
+    start_backend(options)
     from napari_unet.evaluation.report.report_files import summary_lines
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
@@ -86,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         )
 
     with recorded(options, options.out, describe):
-        evaluation = run_task(task)
+        evaluation = run_task(task, options.on)
     left = [LeftOut(*item) for item in evaluation.left_out]
     page = options.out / "report.html"
     facts = {"overall": evaluation.overall(), "report": page, "left_out": left_out_facts(left)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_unet.cli.shared.results import left_out_facts, show
 from napari_unet.cli.shared.running import (
     add_layout_argument,
+    add_on_argument,
     add_overwrite_argument,
     add_save_run_argument,
     note,
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_layout_argument(parser, "the corrections")
     add_overwrite_argument(parser)
+    add_on_argument(parser)
     add_save_run_argument(parser)
 
 
@@ -92,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     """Learn from images and masks in any layout."""
-    start_backend()
+    start_backend(options)
     from napari_unet.models.model_folder import read_settings
     from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
     from napari_unet.workflow.finetune.training_examples import read_corrections
@@ -113,7 +115,7 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
         overwrite=options.overwrite,
     )
     with recorded(options, options.out, lambda: _describe(options, options.model, settings)) as found:
-        result = run_task(task)
+        result = run_task(task, options.on)
         found["replayed"] = result.replayed
     _tell(options, result, options.model, str(options.out))
     return report_left_out(result.left_out)
@@ -145,7 +147,7 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
                 code="settings.arguments.unused",
                 remedy=f"leave out --{name}",
             )
-    start_backend()
+    start_backend(options)
     with Project.open(options.corrections, read_only=options.out is not None) as project:
         model = start_of(project, options.model)
         if options.out is None:
@@ -153,7 +155,7 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
         task, seen = round_of_project(project, model, settings, options.out, options.replay)
         task = replace(task, overwrite=options.overwrite)
         with recorded(options, task.out, lambda: _describe(options, model, settings)) as found:
-            result = run_task(task)
+            result = run_task(task, options.on)
             found["replayed"] = result.replayed
         if options.out is not None:
             _tell(options, result, model, str(options.out))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.shared.results import left_out_facts, show
 from napari_unet.cli.shared.running import (
+    add_on_argument,
     add_save_run_argument,
     note,
     recorded,
@@ -111,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace existing masks, also unfinished ones."
     )
+    add_on_argument(parser)
     add_save_run_argument(parser)
 
 
@@ -129,7 +131,7 @@ def _settings(options: argparse.Namespace) -> InferenceSettings | None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    start_backend()
+    start_backend(options)
     from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
     from napari_unet.workflow.replay.run_record import SegmentRun
@@ -167,7 +169,7 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with recorded(options, options.out, describe):
-            written = run_task(task)
+            written = run_task(task, options.on)
     except Cancelled:
         if any(options.out.glob("*.unfinished")):
             print("finished parts stay: the same command resumes", file=sys.stderr)

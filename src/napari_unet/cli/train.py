@@ -10,6 +10,7 @@ from napari_unet.cli.shared.results import left_out_facts, show
 from napari_unet.cli.shared.running import (
     QUIET,
     add_layout_argument,
+    add_on_argument,
     add_overwrite_argument,
     add_save_run_argument,
     add_set_argument,
@@ -92,12 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_layout_argument(parser)
     add_overwrite_argument(parser)
+    add_on_argument(parser)
     add_save_run_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    start_backend()
+    start_backend(options)
     from napari_unet.data.catalog import find_format
     from napari_unet.data.inspection.look_alikes import between_parts
     from napari_unet.data.split import Split
@@ -161,7 +163,7 @@ def run(options: argparse.Namespace) -> int:
         )
 
     with recorded(options, options.out, describe):
-        model = run_task(task)
+        model = run_task(task, options.on)
     split = model.provenance["split"]
     parts = ", ".join(f"{len(split[p])} {p.replace('_', '-')}" for p in ("train", "validation", "held_out"))
     lines = [f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}"]
@@ -196,7 +198,9 @@ def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> 
             remedy="leave --save-run out; the same command with the same seed trains the same models",
         )
     count = getattr(options, kind)
-    ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster))
+    ensemble = run_task(
+        TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster), options.on
+    )
     name = ensemble.provenance["data"]["name"]
     left = [LeftOut(*item) for item in ensemble.provenance.get("left_out", ())]
     facts = {"ensemble": options.out, kind: count, "left_out": left_out_facts(left)}

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_unet.engine.folders import OwnFolders
 from napari_unet.engine.packing import pack, unpack
@@ -50,17 +50,24 @@ class ProcessEngine:
         that runs them in its own thread. Without it they run in a thread of the engine.
     grace : float
         Seconds that a task has to hear that it is to stop.
+    start : callable, optional
+        () -> the process that computes, if it is not one of this machine.
     """
 
     def __init__(
-        self, dispatch: Callable[[Callable[[], None]], None] = _call_now, *, grace: float = GRACE
+        self,
+        dispatch: Callable[[Callable[[], None]], None] = _call_now,
+        *,
+        grace: float = GRACE,
+        start: Callable[[], ComputingProcess] | None = None,
     ) -> None:
         self.dispatch = dispatch
         self.grace = grace
+        self._start: Callable[[], ComputingProcess] = start or _Process
         self._jobs: collections.deque[Job] = collections.deque()
         self._wake = threading.Condition()
         self._closing = False
-        self._process: _Process | None = None
+        self._process: ComputingProcess | None = None
         self._current: Job | None = None
         self._thread: threading.Thread | None = None
 
@@ -167,7 +174,7 @@ class ProcessEngine:
         if self._process is not None and not self._process.alive:
             self._drop()
         if self._process is None:
-            self._process = _Process()
+            self._process = self._start()
             may_retry = False
         process = self._process
         if not self._until_ready(job, process):
@@ -182,7 +189,7 @@ class ProcessEngine:
                 if cancelled_at is None:
                     cancelled_at = time.monotonic()
                     process.send("cancel", number)
-                elif time.monotonic() - cancelled_at > self.grace:
+                elif time.monotonic() - max(cancelled_at, process.last_file) > self.grace:
                     self._drop()
                     self._end(job, "cancelled")
                     return True
@@ -203,40 +210,103 @@ class ProcessEngine:
         process.forget_calls()
         return True
 
-    def _until_ready(self, job: Job, process: _Process) -> bool:
+    def _until_ready(self, job: Job, process: ComputingProcess) -> bool:
         """Wait for a new process; a job that is cancelled meanwhile ends at once."""
-        limit = time.monotonic() + START
+        limit = time.monotonic() + process.patience
         while not process.ready:
             if job.cancel_token.cancelled or self._closing:
                 self._end(job, "cancelled")
                 return False
+            message: Any = ("", 0, None)
             with contextlib.suppress(queue.Empty):
                 message = process.messages.get(timeout=TICK)
-                if message is None or time.monotonic() > limit:
-                    why, details = process.last_words()
-                    self._drop()
-                    self._end(job, "failed", None, why, details)
-                    return False
-                process.ready = message[0] == "ready"
+            if message is None or time.monotonic() > limit:
+                why, details = process.last_words()
+                self._drop()
+                self._end(job, "failed", None, why, details)
+                return False
+            process.ready = message[0] == "ready"
         return True
 
-    def _take(self, job: Job, process: _Process, message: tuple[str, int, Any]) -> None:
+    def _take(self, job: Job, process: ComputingProcess, message: tuple[str, int, Any]) -> None:
         kind, _, content = message
         if kind == "progress":
-            progress = unpack(content)
+            progress = process.unpack(content)
             self.dispatch(lambda: job.on_progress(progress))
         elif kind == "call":
             process.answer(*content)
         elif kind == "done":
-            self._end(job, "done", unpack(content))
+            self._end(job, "done", process.unpack(content))
         elif kind == "cancelled":
             self._end(job, "cancelled")
         elif kind == "failed":
             self._end(job, "failed", None, *content)
 
 
+class ComputingProcess(Protocol):
+    """A process that computes, wherever it runs.
+
+    Attributes
+    ----------
+    ready : bool
+        Whether it takes tasks; the engine sets it when a message says so.
+    patience : float
+        Seconds that it may take to be.
+    messages : queue.SimpleQueue
+        (kind, number of the task, content) as they come; None once it is gone.
+    last_file : float
+        When a part of a file last came from it, by ``time.monotonic``.
+    """
+
+    ready: bool
+    patience: float
+    last_file: float
+    messages: queue.SimpleQueue[Any]
+
+    @property
+    def id(self) -> int:
+        """Of the process on this machine."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes tasks, or will."""
+        ...
+
+    def send(self, kind: str, number: int, content: object = None) -> None:
+        """Tell it something."""
+        ...
+
+    def send_task(self, task: Task[Any]) -> int:
+        """Hand a task over; gives its number."""
+        ...
+
+    def unpack(self, content: Any) -> Any:
+        """What came with a message."""
+        ...
+
+    def answer(self, function: int, arguments: Any) -> None:
+        """Call a function for it, and send the value."""
+        ...
+
+    def forget_calls(self) -> None:
+        """Let go of the functions of the last task."""
+        ...
+
+    def last_words(self) -> tuple[ComputeError, str]:
+        """Why it is gone, for a person and for a developer."""
+        ...
+
+    def end(self) -> None:
+        """End it."""
+        ...
+
+
 class _Process:
     """The computing process, its pipes, and the folders for large arrays."""
+
+    patience = START
+    last_file = 0.0  # files of this machine need not come
 
     def __init__(self) -> None:
         self._own = OwnFolders()
@@ -294,6 +364,10 @@ class _Process:
         self._number += 1
         self.send("run", self._number, pack(task, self.folders, self._keep))
         return self._number
+
+    def unpack(self, content: Any) -> Any:
+        """What came with a message."""
+        return unpack(content)
 
     def _keep(self, function: FromCaller) -> int:
         self._functions.append(function)

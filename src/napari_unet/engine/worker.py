@@ -18,13 +18,16 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from napari_unet.engine.hardware import share_gpus
 from napari_unet.engine.packing import pack, unpack
 from napari_unet.engine.task import describe_failure
 from napari_unet.errors import Cancelled
 from napari_unet.progress import CancelToken, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LENGTH = struct.Struct("<Q")
 PROGRESS_EVERY = 0.05  # seconds
@@ -88,20 +91,32 @@ class Worker:
     def _listen(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                kind, number, content = read_message(self.incoming)
-                if kind == "run":
-                    self.tokens[number] = CancelToken()
-                    self.tasks.put((number, content))
-                elif kind == "cancel" and number in self.tokens:
-                    self.tokens[number].cancel()
-                elif kind == "answer":
-                    self.answers.put(content)
+                self.hear(*read_message(self.incoming))
         for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)  # whatever the network is doing: nobody waits for it any more
 
+    def hear(self, kind: str, number: int, content: Any) -> None:
+        """Take a message; not in the thread that runs tasks."""
+        if kind == "run":
+            self.tokens[number] = CancelToken()
+            self.tasks.put((number, content))
+        elif kind == "cancel" and number in self.tokens:
+            self.tokens[number].cancel()
+        elif kind == "answer":
+            self.answers.put(content)
+
     def _tell(self, kind: str, number: int = 0, content: object = None) -> None:
         write_message(self.outgoing, self.lock, (kind, number, content))
+
+    def _pack(self, obj: object) -> object:
+        return pack(obj, self.folders)
+
+    def _unpack(self, packed: Any, call: Callable[..., Any] | None = None) -> Any:
+        return unpack(packed, call)
+
+    def _hand_over(self, *, ended: bool) -> None:
+        """Let the caller have the files that the task has written so far: here they have them already."""
 
     def _run(self, number: int, packed: Any) -> None:
         token = self.tokens[number]
@@ -115,25 +130,30 @@ class Worker:
             due = now - last >= PROGRESS_EVERY or progress.done >= progress.total
             if due or progress.piece is not None or last_values != before:
                 last = now
-                self._tell("progress", number, pack(progress, self.folders))
+                if progress.piece is not None:
+                    self._hand_over(ended=False)
+                self._tell("progress", number, self._pack(progress))
 
         def call(function: int, *arguments: object) -> Any:
             # A task may ask from several threads: every one shall get the answer to its own question.
             with self.calls:
                 token.check()
-                self._tell("call", number, (function, pack(arguments, self.folders)))
+                self._tell("call", number, (function, self._pack(arguments)))
                 answered, value = self.answers.get()
-            found = unpack(value)
+            found = self._unpack(value)
             if not answered:
                 raise found
             return found
 
         self._tell("started", number)
         try:
-            task = unpack(packed, call)
+            task = self._unpack(packed, call)
             token.check()
-            result = task.run(report, token)
-            content = pack(result, self.folders)
+            try:
+                result = task.run(report, token)
+            finally:
+                self._hand_over(ended=True)
+            content = self._pack(result)
         except Cancelled:
             self._tell("cancelled", number)
         except Exception as error:  # noqa: BLE001 - the one place of this process where all is caught

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import ReferenceMask
+    from napari_unet.evaluation.volume_scores import ScoredBlock
     from napari_unet.metrics.overlap import OverlapCounts
 
 MEMBRANES = {"isbi2012"}
@@ -92,6 +93,8 @@ class Evaluation:
         So far.
     left_out : list of (str, str, str)
         Images that cannot be read or do not fit, each with the sentence that says why and its code.
+    volumes : list of ScoredBlock
+        What slices of volumes come to in three dimensions; empty where nobody asked.
     """
 
     classes: tuple[str, ...] = ("foreground",)
@@ -99,6 +102,7 @@ class Evaluation:
     competition: str = ""
     scores: list[ImageScore] = field(default_factory=list)
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
+    volumes: list[ScoredBlock] = field(default_factory=list)
 
     def add(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.inference.agglomeration import agglomerate
 from napari_unet.inference.postprocess import connected_objects
 
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ def find_objects(
 
     - learned distance: connected pixels above ``core``;
     - learned border: connected pixels whose probability times (1 - border) is above ``core``;
-    - probability, shape: regional maxima of the smoothed probability, or of the distance to the
+    - probability, shape, agglomerate: regional maxima of the smoothed probability, or of the distance to the
       mask's edge, that rise 0.1, or one pixel, above the saddle to a higher one.
 
-    A piece of the mask without a core is an object of its own.
+    A piece of the mask without a core is an object of its own. Those of "agglomerate" are joined afterwards,
+    see ``agglomeration.agglomerate``.
     """
     how = way_of(settings, probabilities, separation, separation_kind)
     if how == "connected" or not mask.any():
@@ -83,7 +85,10 @@ def find_objects(
             return learned_cores(inside, probability, separation, separation_kind, settings.core)
         return _peaks(inside, probability if how == "probability" else None)
 
-    return grown_from_cores(mask, probabilities, cores_of)
+    found = grown_from_cores(mask, probabilities, cores_of)
+    if how == "agglomerate" and probabilities is not None:
+        return agglomerate(found, mask, probabilities, settings.join)
+    return found
 
 
 def way_of(
@@ -92,13 +97,13 @@ def way_of(
     separation: NDArray[np.float32] | None,
     separation_kind: Separation,
 ) -> str:
-    """What the settings come to with what there is: "connected", "learned", "probability" or "shape"."""
+    """What the settings come to with what there is; never "auto"."""
     how = settings.objects
     if how == "auto":
         how = "connected" if separation is None else "learned"
     if how == "learned" and (separation is None or separation_kind == "none"):
         how = "connected"
-    if how == "probability" and probabilities is None:
+    if how in {"probability", "agglomerate"} and probabilities is None:
         how = "shape"
     return how
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from napari_unet.networks.layers.star_shape import turned_rays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 MAX_BATCH = 64
 # Processors gain nothing beyond it, and Cancel is looked at between batches.
 BATCH_PIXELS = 2**17
+# Full batches after which a network is asked about many at one time, each with few cores, if it can do that.
+# It must be compiled for that, which takes as long as some batches.
+LANES_AFTER = 16
 # Flips along (Y, X) and whether the axes are exchanged before, that the probabilities are averaged over.
 FLIPS: dict[str, tuple[tuple[bool, bool, bool], ...]] = {
     "auto": ((False, False, False),),
@@ -46,6 +51,9 @@ class _Pending:
     total: NDArray[np.float32] | None = None
 
 
+Tile = tuple[_Pending, int, "NDArray[np.float32]"]  # an image, the number of the tile, and the tile
+
+
 @dataclass
 class _Predictor:
     """Fills batches with tiles of one shape and hands the results back to their images."""
@@ -55,45 +63,84 @@ class _Predictor:
     settings: InferenceSettings
     cancel: CancelToken | None
     rays: int = 0
-    waiting: dict[tuple[int, ...], list[tuple[_Pending, int, NDArray[np.float32]]]] = field(
-        default_factory=dict
-    )
+    planned: tuple[tuple[int, ...], TilePlan] | None = None
+    waiting: dict[tuple[int, ...], list[Tile]] = field(default_factory=dict)
+    asked: deque[tuple[list[Tile], Future[NDArray[np.float32]]]] = field(default_factory=deque)
+    pool: ThreadPoolExecutor | None = None
+    lanes: int = 1
+    full: int = 0
 
     def add(self, image: NDArray[np.float32]) -> _Pending:
         shape = image.shape[:-1]
-        if len(shape) == 2:
-            plan = plan_tiles(shape, self.sizes, self.settings.tile, self.settings.overlap)
-        else:
-            plan = plan_volume(shape, self.sizes)
+        plan = self.plan_of(shape)
         pending = _Pending(plan, shape, len(plan))
         key = (*plan.tile_shape, image.shape[-1])
         for number in range(len(plan)):
             self.waiting.setdefault(key, []).append((pending, number, plan.cut(image, number)))
             if len(self.waiting[key]) >= self.batch_size(key):
                 self.flush(key)
+                self.full += 1
+                if self.full == LANES_AFTER:
+                    self.open_lanes()
         return pending
+
+    def plan_of(self, shape: tuple[int, ...]) -> TilePlan:
+        """Tiles over images of a shape; worked out once, as most images are alike."""
+        if self.planned is None or self.planned[0] != shape:
+            if len(shape) == 2:
+                plan = plan_tiles(shape, self.sizes, self.settings.tile, self.settings.overlap)
+            else:
+                plan = plan_volume(shape, self.sizes)
+            self.planned = shape, plan
+        return self.planned[1]
 
     def batch_size(self, key: tuple[int, ...]) -> int:
         """Tiles a batch: as many as the pixels allow, to a power of two so that shapes stay few."""
-        pixels = self.settings.batch_pixels or BATCH_PIXELS
+        pixels = (self.settings.batch_pixels or BATCH_PIXELS) // self.lanes
         fitting = max(1, pixels // (math.prod(key[:-1]) * len(FLIPS[self.settings.flips])))
         return int(min(MAX_BATCH, 2 ** int(np.log2(fitting))))
 
+    def open_lanes(self) -> None:
+        """Ask the network about many batches at one time from now on, if it can."""
+        in_lanes = getattr(self.network, "in_lanes", None)
+        if in_lanes is not None:
+            self.network, self.lanes = in_lanes()
+        if self.lanes > 1:
+            self.pool = ThreadPoolExecutor(self.lanes, "lane")
+
     def flush(self, key: tuple[int, ...]) -> None:
-        """Run what waits under a shape."""
+        """Run what waits under a shape, or have it run."""
         if self.cancel is not None:
             self.cancel.check()
         items = self.waiting.pop(key)
-        results = self._average([tile for _, _, tile in items], self.batch_size(key))
-        for (pending, number, _), result in zip(items, results, strict=True):
-            if pending.total is None:
-                pending.total = np.zeros((*pending.shape, result.shape[-1]), np.float32)
-            pending.plan.add(pending.total, number, result)
-            pending.missing -= 1
+        tiles, size = [tile for _, _, tile in items], self.batch_size(key)
+        if self.pool is None:
+            _hand_back(items, self._average(tiles, size))
+            return
+        self.asked.append((items, self.pool.submit(self._average, tiles, size)))
+        while len(self.asked) > self.lanes + 1:  # one more, so that no lane waits
+            self.collect()
+
+    @property
+    def in_flight(self) -> int:
+        """Tiles that the network works on."""
+        return sum(len(items) for items, _ in self.asked)
+
+    def collect(self) -> None:
+        """Wait for the oldest batch."""
+        items, found = self.asked.popleft()
+        _hand_back(items, found.result())
 
     def flush_all(self) -> None:
         for key in list(self.waiting):
             self.flush(key)
+        while self.asked:
+            self.collect()
+
+    def close(self) -> None:
+        """End the threads after what they do at the moment."""
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
 
     def _average(self, tiles: list[NDArray[np.float32]], full: int) -> NDArray[np.float32]:
         """Probabilities of tiles, averaged over flips; a short batch is filled up and cut again."""
@@ -103,6 +150,14 @@ class _Predictor:
             wanted = min(full, 2 ** int(np.ceil(np.log2(count))))
             batch = np.concatenate([batch, np.repeat(batch[-1:], wanted - count, axis=0)])
         return average_over_flips(self.network, batch, self.settings.flips, self.rays)[:count]
+
+
+def _hand_back(items: list[Tile], results: NDArray[np.float32]) -> None:
+    for (pending, number, _), result in zip(items, results, strict=True):
+        if pending.total is None:
+            pending.total = np.zeros((*pending.shape, result.shape[-1]), np.float32)
+        pending.plan.add(pending.total, number, result)
+        pending.missing -= 1
 
 
 def average_over_flips(
@@ -252,15 +307,20 @@ def predict_probabilities(
     """
     predictor = _Predictor(network, sizes, settings, cancel, rays)
     queue: deque[_Pending] = deque()
-    for image in images:
-        queue.append(predictor.add(image))
-        if len(queue) > MAX_BATCH:  # a lone shape must not hold up the images behind it
-            predictor.flush_all()
-        while queue and queue[0].missing == 0:
+    try:
+        for image in images:
+            queue.append(predictor.add(image))
+            if (
+                len(queue) > MAX_BATCH + predictor.in_flight
+            ):  # a lone shape must not hold up the images behind it
+                predictor.flush_all()
+            while queue and queue[0].missing == 0:
+                yield _finished(queue.popleft())
+        predictor.flush_all()
+        while queue:
             yield _finished(queue.popleft())
-    predictor.flush_all()
-    while queue:
-        yield _finished(queue.popleft())
+    finally:
+        predictor.close()
 
 
 def rays_flipped_back(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.inference.agglomeration import agglomerate
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
@@ -71,7 +72,10 @@ def find_volume_objects(
             return height, _without_specks((height > settings.core) & inside)
         return _peaks(inside, probability if how == "probability" else None, anisotropy)
 
-    return grown_from_cores(mask, probabilities, cores_of)
+    found = grown_from_cores(mask, probabilities, cores_of)
+    if how == "agglomerate" and probabilities is not None:
+        return agglomerate(found, mask, probabilities, settings.join)
+    return found
 
 
 def _connected(mask: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -349,6 +349,14 @@ def check_alike(settings: Sequence[Settings]) -> None:
                 expected=first_recipe.network.activation,
                 got=recipe.network.activation,
             )
+        if _seen(recipe) != _seen(first_recipe):
+            raise ModelError(
+                "models that see another number of slices cannot be averaged",
+                code="model.slices.different",
+                expected=_seen(first_recipe),
+                got=_seen(recipe),
+                remedy="take models that were trained with the same dimensions and slices",
+            )
         if normalization.channels != first_normalization.channels:
             raise ModelError(
                 "models of images with different channels cannot be averaged",
@@ -357,3 +365,9 @@ def check_alike(settings: Sequence[Settings]) -> None:
                 got=f"{normalization.channels}",
                 remedy="take models that were trained on the same kind of images",
             )
+
+
+def _seen(recipe: Recipe) -> str:
+    """How a network sees slices."""
+    network = recipe.network
+    return f"dimensions={network.dimensions}" + (f", slices={network.slices}" if network.slices else "")

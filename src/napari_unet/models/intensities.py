@@ -19,6 +19,7 @@ from napari_unet.models.normalization import (
     scaled_shape,
     to_float,
 )
+from napari_unet.models.value_tables import percentiles
 from napari_unet.settings import Settings
 
 if TYPE_CHECKING:
@@ -246,5 +247,5 @@ def _extremes(
             looked_at.append(normalization.match_channels(to_float(chosen, scaled.span, scaled.lowest))[:, 0])
     if not any(map(len, looked_at)):
         return (), ()
-    low, high = np.percentile(np.concatenate(looked_at), EXTREMES, axis=0).astype(np.float32)
+    low, high = percentiles(np.concatenate(looked_at), EXTREMES)
     return tuple(map(float, low)), tuple(map(float, high))

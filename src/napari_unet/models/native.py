@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import sys
 import threading
-from functools import cache
+from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 VARIABLE = "NAPARI_UNET_RUNTIME"
 RUNTIMES = ("auto", "keras", "openvino")
 INSTALL = "pip install 'napari-unet-workbench[fast]'"
+MOST_LANES = 8
 SETTLED = 3  # parts that begin where the one before did, until it pays to compile for that place
 log = logging.getLogger(__name__)
 
@@ -37,10 +39,13 @@ class NativeNetwork:
     ----------
     compiled : openvino.CompiledModel
         From (N, C, Y, X) to (N, K, Y', X').
+    in_lanes : callable, optional
+        (count) -> the same network, compiled for so many batches at one time.
     """
 
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, compiled: Any, in_lanes: Callable[[int], Any] | None = None) -> None:
         self._compiled = compiled
+        self._in_lanes = in_lanes
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()  # a request answers one at a time
 
@@ -61,11 +66,79 @@ class NativeNetwork:
             # A copy: the next answer is written to the same place.
             return np.array(found.transpose(0, 2, 3, 1), order="C")
 
-    def some(self, channels: list[int]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def some(self, channels: list[int]) -> NativeAnswers:
         """As calling it, with these channels of the answers alone, in this order."""
-        if channels == list(range(channels[-1] + 1)):
-            return lambda images: self(images)[..., : len(channels)]
-        return lambda images: self(images)[..., channels]
+        return NativeAnswers(self, channels)
+
+    @cached_property
+    def lanes(self) -> NativeLanes | None:
+        """The same network, many batches at one time; None on one core, or where that fails."""
+        if self._in_lanes is None:
+            return None
+        count = min(MOST_LANES, int(self._compiled.get_property("INFERENCE_NUM_THREADS")))
+        if count < 2:
+            return None
+        try:
+            compiled = self._in_lanes(count)
+        except RuntimeError as error:
+            log.warning("OpenVINO cannot compile the network again: %s", error)
+            return None
+        return NativeLanes([NativeNetwork(compiled) for _ in range(count)])
+
+
+class NativeLanes:
+    """A network that answers many batches at one time, each with its share of the cores.
+
+    For batches of small images this is faster: a batch that has all cores stops whenever the system
+    takes one of them away for another thread, because all of them wait for each other after each layer.
+
+    Parameters
+    ----------
+    lanes : list of NativeNetwork
+        Of one compiled program; each answers one batch at a time.
+    """
+
+    def __init__(self, lanes: list[NativeNetwork]) -> None:
+        self.count = len(lanes)
+        self._free: queue.SimpleQueue[NativeNetwork] = queue.SimpleQueue()
+        for lane in lanes:
+            self._free.put(lane)
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As ``NativeNetwork``; from any thread, and waits until a lane is free."""
+        lane = self._free.get()
+        try:
+            return lane(images)
+        finally:
+            self._free.put(lane)
+
+
+class NativeAnswers:
+    """Some channels of what a network answers.
+
+    Parameters
+    ----------
+    network : NativeNetwork or NativeLanes
+        Whose.
+    channels : list of int
+        In the order wanted.
+    """
+
+    def __init__(self, network: NativeNetwork | NativeLanes, channels: list[int]) -> None:
+        self._network = network
+        self._channels = channels
+        self._chosen: Any = channels
+        if channels == list(range(len(channels))):
+            self._chosen = slice(len(channels))
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, Y', X', K) float32 for images (N, Y, X, C) float32."""
+        return self._network(images)[..., self._chosen]
+
+    def in_lanes(self) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], int]:
+        """The same for many batches at one time, and how many; compiled where it was not yet."""
+        lanes = self._network.lanes if isinstance(self._network, NativeNetwork) else None
+        return (self, 1) if lanes is None else (NativeAnswers(lanes, self._channels), lanes.count)
 
 
 def chosen_runtime() -> str:
@@ -233,7 +306,12 @@ def _compiled_there(program: Any, precision: str) -> NativeNetwork:
     }
     core = _core()
     read = core.read_model(program.SerializeToString(), b"")
-    return NativeNetwork(core.compile_model(read, "CPU", properties))
+    in_lanes = partial(_compiled_in_lanes, core, read, properties)
+    return NativeNetwork(core.compile_model(read, "CPU", properties), in_lanes)
+
+
+def _compiled_in_lanes(core: Any, read: Any, properties: dict[str, Any], count: int) -> Any:
+    return core.compile_model(read, "CPU", {**properties, "NUM_STREAMS": count})
 
 
 @cache

@@ -9,6 +9,14 @@ import numpy as np
 from pydantic import Field
 
 from napari_unet.errors import ModelError
+from napari_unet.models.value_tables import (
+    has_few_values,
+    looked_up,
+    moments_by_count,
+    percentiles,
+    percentiles_by_count,
+    value_counts,
+)
 from napari_unet.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,12 +84,29 @@ class Normalization(Settings):
         ModelError
             If the channels cannot be matched.
         """
-        limits = limits_of(image)
-        values = self.match_channels(to_float(image, self.span_of(limits)), name)
-        values = self._intensities(values, known_pixels(image))
+        image = image[..., None] if image.ndim == 2 else image
+        by_image = self.intensities in {"image", "robust"}
+        if by_image and image.shape[2] in {1, self.channels} and has_few_values(image):
+            values = self.match_channels(looked_up(self._table(image), image), name)
+        else:
+            limits = limits_of(image)
+            values = self.match_channels(to_float(image, self.span_of(limits)), name)
+            values = self._intensities(values, known_pixels(image))
         if self.scale == 1.0:
             return values
         return resize(values, scaled_shape(values.shape[:2], self.scale))
+
+    def _table(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """(N, C): what ``prepare`` makes of the values 0 to N - 1 in each channel of an image."""
+        counts = value_counts(image)
+        levels = to_float(np.arange(len(counts), dtype=image.dtype)[:, None])[..., 0]
+        values = np.repeat(levels, image.shape[2], axis=1)
+        if self.intensities == "robust":
+            step = max(1, image.shape[0] * image.shape[1] // LOOKED_AT)
+            seen = counts if step == 1 else value_counts(image.reshape(-1, image.shape[2])[::step])
+            low, high = percentiles_by_count(seen, levels[:, 0], EXTREMES)
+            values = np.clip(values, low, high)
+        return _standardized(values, *moments_by_count(counts, values))
 
     def span_of(self, limits: tuple[float, float] | None) -> Span | None:
         """What intensities are scaled from, for images between these limits; None: the range of the dtype.
@@ -188,21 +213,22 @@ class Normalization(Settings):
         if self.intensities == "range":
             return values
         if self.intensities == "dataset":
-            mean = np.asarray(self.mean, np.float32)
-            deviation = np.asarray(self.deviation, np.float32)
-        else:
+            return _standardized(values, self.mean, self.deviation)
+        flat = values.reshape(-1, values.shape[2]) if known is None else values[known]
+        if not len(flat):
+            return np.zeros_like(values)
+        if self.intensities == "robust":
+            # A part of a large image tells enough, and every pixel of a small one is looked at.
+            low, high = percentiles(flat[:: max(1, len(flat) // LOOKED_AT)], EXTREMES)
+            values = np.clip(values, low, high)
             flat = values.reshape(-1, values.shape[2]) if known is None else values[known]
-            if not len(flat):
-                return np.zeros_like(values)
-            if self.intensities == "robust":
-                # A part of a large image tells enough, and every pixel of a small one is looked at.
-                looked_at = flat[:: max(1, len(flat) // LOOKED_AT)]
-                low, high = np.percentile(looked_at, EXTREMES, axis=0).astype(np.float32)
-                values = np.clip(values, low, high)
-                flat = values.reshape(-1, values.shape[2]) if known is None else values[known]
-            mean = np.asarray(flat.mean(axis=0, dtype=np.float64), np.float32)
-            deviation = np.asarray(flat.std(axis=0, dtype=np.float64), np.float32)
-        return np.asarray((values - mean) / divisor(mean, deviation), np.float32)
+        mean, deviation = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64)
+        return _standardized(values, mean, deviation)
+
+
+def _standardized(values: NDArray[np.float32], mean: Any, deviation: Any) -> NDArray[np.float32]:
+    mean, deviation = np.asarray(mean, np.float32), np.asarray(deviation, np.float32)
+    return np.asarray((values - mean) / divisor(mean, deviation), np.float32)
 
 
 class Span(NamedTuple):

@@ -15,8 +15,6 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
-from napari_unet.workflow.export.export_model import ExportModelTask
-from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.forecast_task import PlanTask
 from napari_unet.workflow.train.recipes import fit_recipe, recipe
@@ -181,10 +179,6 @@ def test_the_forecast_knows_patches_of_volumes(tmp_path: Path) -> None:
 
 def test_what_takes_single_slices_refuses_a_model_of_several(tmp_path: Path) -> None:
     path = save_model(model_of(NetworkSettings(filters=2, depth=1, dimensions="3d")), tmp_path / "model")
-    with raises_code("model.volume.unsupported"):
-        ExportModelTask(path, tmp_path / "m.onnx", "onnx").run(ignore_progress, CancelToken())
-    with raises_code("model.volume.unsupported"):
-        FineTuneTask(path, (), tmp_path / "tuned").run(ignore_progress, CancelToken())
     samples = open_images([write_stack(tmp_path / "data", 4) / "images" / "em.tif"])
     with raises_code("model.volume.several"):
         next(segment_samples(samples, load_model(path), disagreement=True))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from napari_unet.atomic import MOST_NAMED
 from napari_unet.cli.shared.paths import OUTPUTS
@@ -24,16 +24,26 @@ if TYPE_CHECKING:
     from napari_unet.data.files.reading import ImageReading
     from napari_unet.data.masks.mask_reading import MaskReading
     from napari_unet.engine.task import Task
+    from napari_unet.progress import OnProgress
     from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.replay.run_record import Run
 
+LOOK = 0.1  # seconds between two looks whether somebody wants to stop
 DONE, WRONG, PARTLY, STOPPED = 0, 2, 3, 130
 QUIET: ContextVar[bool] = ContextVar("quiet", default=False)  # whether neither notes nor progress are shown
 Result = TypeVar("Result")
 
 
-def run_task(task: Task[Result]) -> Result:
-    """Run a task with a progress bar on stderr; Ctrl-C stops it between two pieces of work."""
+def run_task(task: Task[Result], on: str = "") -> Result:
+    """Run a task with a progress bar on stderr; Ctrl-C stops it between two pieces of work.
+
+    Parameters
+    ----------
+    task : Task
+        What is done.
+    on : str
+        Command that leads to the machine that does it, like "ssh box"; empty: this one.
+    """
     cancel = CancelToken()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -44,10 +54,34 @@ def run_task(task: Task[Result]) -> Result:
     before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Bar() as bar:
-            return run_inline(task, bar.show, cancel)
+            return run_far(task, on, bar.show, cancel) if on else run_inline(task, bar.show, cancel)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def run_far(task: Task[Result], on: str, on_progress: OnProgress, cancel: CancelToken) -> Result:
+    """Run a task at the other end of a command, and hand back what it gives here."""
+    from contextvars import copy_context
+
+    from napari_unet.engine.process import ProcessEngine
+    from napari_unet.engine.remote.command import command_of
+    from napari_unet.engine.remote.near_end import FarProcess
+    from napari_unet.workflow.journeys import TravellingTask, WrittenFiles, journey_of
+
+    command, context = command_of(on), copy_context()
+    engine = ProcessEngine(start=lambda: FarProcess(command, journey_of, context=context))
+    try:
+        job = engine.submit(TravellingTask(task), on_progress)
+        while True:
+            with suppress(TimeoutError):
+                result = job.wait(LOOK)
+                break
+            if cancel.cancelled:
+                job.cancel()
+    finally:
+        engine.close()
+    return cast("Result", result.here() if isinstance(result, WrittenFiles) else result)
 
 
 class Bar:
@@ -94,6 +128,14 @@ class Bar:
     def __exit__(self, *error: object) -> None:
         if self.shown:
             self.bars.stop()
+
+
+def add_on_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command compute on another machine."""
+    parser.add_argument(
+        "--on", default="", metavar="COMMAND",
+        help="Command that leads to another machine, such as 'ssh box': it computes, results come here.",
+    )  # fmt: skip
 
 
 def add_save_run_argument(parser: argparse.ArgumentParser) -> None:
@@ -311,9 +353,24 @@ def _paths(value: object) -> list[Path]:
     return [item for item in values if isinstance(item, Path)]
 
 
-def start_backend() -> None:
-    """Import Keras, without what serves nobody here."""
-    import_keras()
+def start_backend(options: argparse.Namespace | None = None) -> None:
+    """Import Keras, without what serves nobody here; not where another machine computes.
+
+    Raises
+    ------
+    SettingsError
+        If both another machine and a cluster shall compute.
+    """
+    if not getattr(options, "on", ""):
+        import_keras()
+    elif getattr(options, "cluster", ""):
+        from napari_unet.errors import SettingsError
+
+        raise SettingsError(
+            "--on and --cluster exclude each other",
+            code="settings.remote.cluster",
+            remedy="leave out one of them, or run the command with --cluster on the other machine",
+        )
 
 
 def clock_time(seconds: float) -> str:

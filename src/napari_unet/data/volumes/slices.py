@@ -343,10 +343,11 @@ class VolumeMaskLoader:
         return ReferenceMask(np.stack(labels), objects, None if (whole == 1).all() else whole)
 
 
-def as_volumes(dataset: Dataset, taken: Collection[tuple[object, int]] = ()) -> Dataset:
+def as_volumes(dataset: Dataset, taken: Collection[tuple[object, int]] = (), depth: int = 1) -> Dataset:
     """The images with masks of a data set as blocks of slices.
 
-    Slices without a mask between two that have one belong to the block and weigh nothing.
+    Slices without a mask between two that have one belong to the block and weigh nothing. So do slices
+    before and behind a block that is thinner than what a network sees.
 
     Parameters
     ----------
@@ -354,6 +355,8 @@ def as_volumes(dataset: Dataset, taken: Collection[tuple[object, int]] = ()) -> 
         Of slices.
     taken : collection of tuple
         Places (``Place.file``, z) that no block may bridge: slices that are for validation or held out.
+    depth : int
+        Slices that a block should have at least, as far as the volume goes.
 
     Returns
     -------
@@ -377,13 +380,13 @@ def as_volumes(dataset: Dataset, taken: Collection[tuple[object, int]] = ()) -> 
         for z, sample in sorted(annotated[file].items()):
             between = range(block[-1][0] + 1, z) if block else range(0)
             free = all(n in place.slices and (file, n) not in taken for n in between)
-            if len(between) > LONGEST_BRIDGE or not free:
-                volumes.append(_volume(place, block))
+            if len(between) > max(LONGEST_BRIDGE, depth) or not free:
+                volumes.append(_volume(place, _thicker(block, place, taken, depth)))
                 block = []
             else:
                 block += [(n, None) for n in between]
             block.append((z, sample))
-        volumes.append(_volume(place, block))
+        volumes.append(_volume(place, _thicker(block, place, taken, depth)))
     return replace(
         dataset,
         samples=tuple(volumes),
@@ -391,6 +394,29 @@ def as_volumes(dataset: Dataset, taken: Collection[tuple[object, int]] = ()) -> 
         find_groups=None,
         cache=ArrayCache(dataset.cache.max_bytes),
     )
+
+
+def _thicker(
+    block: list[tuple[int, Sample | None]],
+    place: Place,
+    taken: Collection[tuple[object, int]],
+    depth: int,
+) -> list[tuple[int, Sample | None]]:
+    """A block with slices before and behind it, by turns, until it is `depth` thick or no more are free."""
+
+    def free(z: int) -> bool:
+        return z in place.slices and (place.file, z) not in taken
+
+    block = list(block)
+    while len(block) < depth:
+        before, behind = block[0][0] - 1, block[-1][0] + 1
+        if not free(before) and not free(behind):
+            break
+        if free(before):
+            block.insert(0, (before, None))
+        if free(behind) and len(block) < depth:
+            block.append((behind, None))
+    return block
 
 
 def _volume(place: Place, block: Sequence[tuple[int, Sample | None]]) -> Sample:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_unet.data.split import Split, make_split
-from napari_unet.data.volumes.slices import check_slices, volumes_of, voxel_size_of
+from napari_unet.data.volumes.nearness import gap_between
+from napari_unet.data.volumes.slices import check_slices, volumes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.progress import CancelToken, OnProgress
 
-GAP = 4  # slices between two blocks, where voxels are cubic; fewer where slices are thicker
 LARGEST_GAP = 0.1  # of the annotated slices of a volume
 
 
@@ -62,18 +62,17 @@ def make_volume_split(
             on_progress=on_progress,
             cancel=cancel,
         )
-    voxel = voxel_size_of(dataset.samples)
-    wanted = max(1, round(GAP / max(voxel.anisotropy, 1.0))) if voxel is not None else GAP
+    wanted = gap_between(dataset.samples)
     parts: dict[str, list[str]] = {"train": [], "validation": [], "held_out": []}
     groups: dict[str, str] = {}
     gaps = set()
     for name, members in volumes.items():
-        slices = [sample for _, sample in members]
-        gap = min(wanted, max(1, int(LARGEST_GAP * len(slices))))
+        slices = members
+        gap = min(wanted, max(1, int(LARGEST_GAP * (members[-1][0] - members[0][0] + 1))))
         gaps.add(gap)
         for part, block in _blocks(slices, {"held_out": held_out, "validation": validation}, gap).items():
-            parts[part] += [sample.id for sample in block]
-            groups |= {sample.id: f"{name}, {part.replace('_', '-')}" for sample in block}
+            parts[part] += [sample.id for _, sample in block]
+            groups |= {sample.id: f"{name}, {part.replace('_', '-')}" for _, sample in block}
     words = " or ".join(map(str, sorted(gaps)))
     note = f"blocks along z; {words} slice{'s' * (words != '1')} between two blocks belong to none"
     return Split(
@@ -88,13 +87,20 @@ def make_volume_split(
     )
 
 
-def _blocks(slices: list[Sample], shares: Mapping[str, float], gap: int) -> dict[str, list[Sample]]:
-    """The slices of each part, from the last to the first; all to train on where there are too few."""
-    blocks: dict[str, list[Sample]] = {}
+def _blocks(
+    slices: list[tuple[int, Sample]], shares: Mapping[str, float], gap: int
+) -> dict[str, list[tuple[int, Sample]]]:
+    """The slices of each part, from the last to the first; all to train on where there are too few.
+
+    Where few slices have a mask those lie apart by themselves, and none is lost to a gap.
+    """
+    blocks: dict[str, list[tuple[int, Sample]]] = {}
     rest = slices
     for part, share in shares.items():
         count = max(1, round(share * len(slices))) if share > 0 else 0
-        if count and len(rest) > count + gap:
+        enough = 0 < count < len(rest)
+        before = [(z, one) for z, one in rest[:-count] if z < rest[-count][0] - gap] if enough else []
+        if before:
             blocks[part] = rest[-count:]
-            rest = rest[: -count - gap]
+            rest = before
     return {"train": rest, **blocks}

@@ -233,6 +233,10 @@ def _augmentation(recipe: Recipe) -> str:
         parts.append(f"elastic deformation (standard deviation {a.elastic:g} pixels)")
     if a.brightness or a.contrast or a.gamma:
         parts.append("changes of intensity")
+    if a.shading:
+        parts.append("uneven light")
+    if a.blur:
+        parts.append("blur")
     if a.noise:
         parts.append("noise")
     if not parts:

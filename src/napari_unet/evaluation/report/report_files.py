@@ -18,6 +18,7 @@ from napari_unet.atomic import atomic_path
 from napari_unet.evaluation.report.object_section import object_rows, objects_text
 from napari_unet.evaluation.report.report_page import Background, report_page
 from napari_unet.evaluation.score import Evaluation, ImageScore
+from napari_unet.evaluation.volume_scores import block_rows, volume_lines, volumes_text
 from napari_unet.metrics.registry import SCORES, Score
 from napari_unet.metrics.uncertainty import why_no_interval
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-OBJECTS = "objects.csv"
+OBJECTS, VOLUMES = "objects.csv", "volumes.csv"
 
 
 def image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -73,7 +74,9 @@ def write_report(
     settings: dict[str, Any],
     background: Background | None = None,
 ) -> Path:
-    """Write iou.csv, report.json and report.html, or none of them; and objects.csv, where objects are scored.
+    """Write iou.csv, report.json and report.html, or none of them.
+
+    Where objects are scored, objects.csv, too; of volumes also volumes.csv.
 
     Parameters
     ----------
@@ -115,6 +118,8 @@ def write_report(
         content["overall_seen"] = evaluation.summary(evaluation.seen)
     if background.objects:
         content["objects"] = object_rows(background.objects, evaluation.classes)
+    if evaluation.volumes:
+        content["volumes"] = block_rows(evaluation.volumes)
     if background.problems is not None:
         content["problems"] = background.problems
     if background.versions:
@@ -122,6 +127,7 @@ def write_report(
     page = report_page(evaluation, overall, rows, background, model, data, settings)
     table = table_text(with_threshold_note(rows, background.threshold_note))
     more = {OBJECTS: objects_text(background.objects, evaluation.classes)} if background.objects else {}
+    more |= {VOLUMES: volumes_text(evaluation.volumes)} if evaluation.volumes else {}
     write_files(folder, table, content, page, more=more)
     return folder / "report.json"
 
@@ -294,6 +300,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         ]
     shown = [name for name in SHOWN if name in overall["scores"]]
     lines += [_score_line(SCORES[name], overall["scores"][name]) for name in shown]
+    lines += volume_lines(evaluation.volumes)
     if "competition" in overall:
         lines.append(f"{overall['competition']['name']}: {_shown(overall['competition']['score'])}")
     return lines + notes(evaluation)

@@ -22,6 +22,7 @@ from napari_unet.evaluation.report.report_tables import (
     problem_list,
     shown,
 )
+from napari_unet.evaluation.report.volume_section import volume_section
 from napari_unet.metrics.object_confidence import ObjectConfidence
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def report_page(
         "seen": _seen(evaluation),
         "figures": _figures(evaluation, background),
         "objects": object_section(background.objects, evaluation.classes),
+        "volumes": volume_section(evaluation.volumes),
         "galleries": background.galleries,
         "colours": ERROR_COLOURS,
         "tables": image_tables(evaluation, rows),

@@ -9,6 +9,7 @@ from napari_unet.networks.registry import architecture
 if TYPE_CHECKING:
     from napari_unet.models.card import ModelCard
     from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import NetworkSettings
 
 INTENSITIES = {
     "image": "Each image is brought to mean 0 and deviation 1, channel by channel; the package does that "
@@ -62,6 +63,7 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
             "",
         ]
     lines += [
+        *_slices(network, sizes),
         f"Y and X are {sizes.at_least(sizes.minimum)} pixels plus any multiple of {sizes.multiple}."
         + (f" {sizes.margin} pixels are lost at each side." if sizes.margin else ""),
         "",
@@ -81,6 +83,22 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _slices(network: NetworkSettings, sizes: InputSizes) -> list[str]:
+    """How a network sees slices of a volume, for one that does."""
+    if network.dimensions == "2.5d":
+        each = network.input_channels // network.slices
+        return [
+            f"The channels are those of {network.slices} slices of a volume, one behind another"
+            f"{f', {each} of each' if each > 1 else ''}. The answer is that for the slice in the middle. "
+            "At the first and the last slice the volume is mirrored.",
+            "",
+        ]
+    if sizes.along_z is None:
+        return []
+    z = sizes.along_z
+    return [f"Z is {z.at_least(z.minimum)} slices plus any multiple of {z.multiple}.", ""]
 
 
 def _started(card: ModelCard) -> str:

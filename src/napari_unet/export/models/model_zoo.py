@@ -19,6 +19,7 @@ from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.models.model_page import documentation
 from napari_unet.export.models.onnx_model import onnx_model, output_names
 from napari_unet.models.normalization import to_float
+from napari_unet.models.volumes.normalized_volume import normalized_volume
 from napari_unet.networks.onnx.graph import OPSET
 from napari_unet.networks.onnx.program import INPUT, OUTPUT
 from napari_unet.networks.registry import architecture
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from napari_unet.models.normalization import Normalization
 
 SIDE = 256  # pixels of the test image, or the next that the network takes
+DEPTH, SIDE_3D = 16, 64  # of the test volume
 SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 NOT_IN_TITLES = re.compile(r"[^A-Za-z0-9_+\- ()]+")
 SHORTEST, LONGEST = 5, 128  # letters of a title, by the rules of bioimage.io
@@ -136,15 +138,16 @@ def write_package(model: Model, card: ModelCard, attribution: Attribution, path:
 
     attribution.check()
     raw = test_image(model)
-    prepared = model.normalization.model_copy(update={"scale": 1.0}).prepare(raw)
+    unscaled = model.normalization.model_copy(update={"scale": 1.0})
+    prepared = normalized_volume(unscaled, raw) if model.recipe.network.in_3d else unscaled.prepare(raw)
     probabilities = model.outputs(prepared[None])
     if model.normalization.intensities == "robust":
         raw = prepared
     files = {
         "model.onnx": onnx_model(model).SerializeToString(),
-        "test_input.npy": _npy(raw[None].transpose(0, 3, 1, 2)),
-        "test_output.npy": _npy(probabilities.transpose(0, 3, 1, 2)),
-        "cover.png": _cover(raw, probabilities[0]),
+        "test_input.npy": _npy(np.moveaxis(raw[None], -1, 1)),
+        "test_output.npy": _npy(np.moveaxis(probabilities, -1, 1)),
+        "cover.png": _cover(_middle(raw), _middle(probabilities[0])),
         "README.md": documentation(card, attribution.title_of(card), model.sizes).encode(),
     }
     # Their own reading of the files leaves these open; we know the hashes.
@@ -165,9 +168,12 @@ def test_image(model: Model) -> NDArray[np.float32]:
     Returns
     -------
     numpy.ndarray
-        (Y, X, C) float32; in [0, 255] if each image is normalized by itself, else in [0, 1].
+        (Y, X, C) float32, or (Z, Y, X, C) for a network in three dimensions; in [0, 255] if each image is
+        normalized by itself, else in [0, 1].
     """
     sizes, channels = model.sizes, model.normalization.channels
+    if model.recipe.network.in_3d:
+        return _test_volume(model)
     side = sizes.for_output(SIDE)
     pictures = make_pictures("nuclei", min(channels, 3), seed=1)
     grey = [p.image if p.image.ndim == 2 else p.image[..., 0] for p in pictures]
@@ -178,6 +184,25 @@ def test_image(model: Model) -> NDArray[np.float32]:
     if model.normalization.intensities in ("image", "robust"):
         return image.astype(np.float32)
     return to_float(image)
+
+
+def _test_volume(model: Model) -> NDArray[np.float32]:
+    """(Z, Y, X, C) float32: a synthetic image that moves from slice to slice."""
+    along_z, across, _ = model.sizes.per_axis(3)
+    depth, side = along_z.at_least(DEPTH), across.at_least(SIDE_3D)
+    picture = make_pictures("nuclei", 1, seed=1)[0].image
+    grey = (picture if picture.ndim == 2 else picture[..., 0])[:side, :side]
+    grey = np.pad(grey, [(0, side - n) for n in grey.shape], "reflect")
+    slices = [np.roll(grey, 2 * z, axis=1) for z in range(depth)]
+    volume = np.stack([np.stack(slices)] * model.normalization.channels, axis=-1)
+    if model.normalization.intensities in ("image", "robust"):
+        return volume.astype(np.float32)
+    return to_float(volume)
+
+
+def _middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(Y, X, C) of an image, or of the slice in the middle of a volume."""
+    return image if image.ndim == 3 else image[len(image) // 2]
 
 
 def _npy(array: NDArray[np.float32]) -> bytes:
@@ -225,7 +250,7 @@ def _description(
         license=attribution.licence,
         documentation=file("README.md"),
         covers=[file("cover.png")],
-        tags=["segmentation", "semantic-segmentation", "2d", network.name, "napari-unet"],
+        tags=["segmentation", "semantic-segmentation", _dimensions(model), network.name, "napari-unet"],
         version=v0_5.Version("0.1.0"),
         timestamp=v0_5.Datetime(datetime.now(UTC)),
         inputs=[_input(model, file("test_input.npy"))],
@@ -240,6 +265,10 @@ def _description(
             }
         ),
     )
+
+
+def _dimensions(model: Model) -> str:
+    return "3d" if model.recipe.network.in_3d else "2d"
 
 
 def _sha256(content: bytes) -> Sha256:
@@ -270,17 +299,23 @@ def _input(model: Model, test: FileDescr) -> InputTensorDescr:
     sizes = model.sizes
     side = v0_5.ParameterizedSize(min=sizes.at_least(sizes.minimum), step=sizes.multiple)
     names = [v0_5.Identifier(f"channel{n}") for n in range(model.normalization.channels)]
+    along_z = []
+    if sizes.along_z is not None:
+        z = sizes.along_z
+        deep = v0_5.ParameterizedSize(min=z.at_least(z.minimum), step=z.multiple)
+        along_z.append(v0_5.SpaceInputAxis(id=v0_5.AxisId("z"), size=deep))
     return v0_5.InputTensorDescr(
         id=v0_5.TensorId(INPUT),
         axes=[
             v0_5.BatchAxis(),
             v0_5.ChannelAxis(channel_names=names),
+            *along_z,
             v0_5.SpaceInputAxis(id=v0_5.AxisId("y"), size=side),
             v0_5.SpaceInputAxis(id=v0_5.AxisId("x"), size=side),
         ],
         data=v0_5.IntervalOrRatioDataDescr(type="float32"),
         test_tensor=test,
-        preprocessing=preprocessing(model.normalization),
+        preprocessing=preprocessing(model.normalization, in_3d=model.recipe.network.in_3d),
     )
 
 
@@ -295,9 +330,8 @@ def _output(model: Model, test: FileDescr) -> OutputTensorDescr:
 
     def axis(name: str) -> SpaceOutputAxis:
         identifier = v0_5.AxisId(name)
-        size = v0_5.SizeReference(
-            tensor_id=v0_5.TensorId(INPUT), axis_id=identifier, offset=-2 * model.sizes.margin
-        )
+        lost = 0 if name == "z" else 2 * model.sizes.margin
+        size = v0_5.SizeReference(tensor_id=v0_5.TensorId(INPUT), axis_id=identifier, offset=-lost)
         return v0_5.SpaceOutputAxis(id=identifier, size=size)
 
     return v0_5.OutputTensorDescr(
@@ -305,21 +339,22 @@ def _output(model: Model, test: FileDescr) -> OutputTensorDescr:
         axes=[
             v0_5.BatchAxis(),
             v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in names]),
-            axis("y"),
-            axis("x"),
+            *(axis(name) for name in ("zyx" if model.recipe.network.in_3d else "yx")),
         ],
         data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0.0, 1.0)),
         test_tensor=test,
     )
 
 
-def preprocessing(normalization: Normalization) -> list[PreprocessingDescr]:
+def preprocessing(normalization: Normalization, *, in_3d: bool = False) -> list[PreprocessingDescr]:
     """What ``Normalization`` does to intensities, in bioimage.io's words; resizing and "robust" have none.
 
     Parameters
     ----------
     normalization : Normalization
         Of the model.
+    in_3d : bool
+        Whether it takes volumes.
     """
     from bioimageio.spec.model import v0_5
 
@@ -327,7 +362,7 @@ def preprocessing(normalization: Normalization) -> list[PreprocessingDescr]:
     steps: list[PreprocessingDescr] = [v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))]
     # Their percentiles are not ours to the last pixel, so "robust" is left to whoever calls.
     if kind == "image":
-        axes = (v0_5.AxisId("y"), v0_5.AxisId("x"))
+        axes = tuple(v0_5.AxisId(name) for name in ("zyx" if in_3d else "yx"))
         each = v0_5.ZeroMeanUnitVarianceKwargs(axes=axes, eps=1e-6)
         steps.append(v0_5.ZeroMeanUnitVarianceDescr(kwargs=each))
     if kind == "dataset":

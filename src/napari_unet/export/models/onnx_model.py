@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.models.model import Model
+    from napari_unet.networks.sizes import InputSizes
 
 
 def onnx_model(model: Model) -> Any:
@@ -24,8 +25,10 @@ def onnx_model(model: Model) -> Any:
     The input ``image`` is (N, C, Y, X) float32, prepared as ``Normalization.prepare`` does. The output
     ``probabilities`` is (N, K, Y', X') float32 in [0, 1], that of ``Model.outputs`` with channels first.
     Its channels are the classes without the background, then presence and separation if the network has
-    them. N, Y and X are free, as far as the network takes them. Batch normalization is folded into
-    convolutions. The metadata of the file name classes, normalization, sizes and settings as JSON.
+    them. N, Y and X are free, as far as the network takes them. A network in three dimensions has an axis
+    Z before Y. The channels of one that sees neighbours are those of the first slice, then of the next.
+    Batch normalization is folded into convolutions. The metadata of the file name classes, normalization,
+    sizes and settings as JSON.
 
     Parameters
     ----------
@@ -81,8 +84,9 @@ def output_names(model: Model) -> tuple[str, ...]:
 def metadata(model: Model) -> dict[str, Any]:
     """What the file holds besides the graph, JSON throughout."""
     sizes = model.sizes
+    in_3d = model.recipe.network.in_3d
     return {
-        "axes": "NCYX",
+        "axes": "NCZYX" if in_3d else "NCYX",
         "outputs": list(output_names(model)),
         "normalization": model.normalization.model_dump(mode="json"),
         "input_sizes": {
@@ -90,10 +94,17 @@ def metadata(model: Model) -> dict[str, Any]:
             "step": sizes.multiple,
             "margin": sizes.margin,
         },
+        **({"input_sizes_z": _along_z(sizes)} if in_3d else {}),
+        **({"voxel_size": model.recipe.training.voxel_size} if model.recipe.training.voxel_size else {}),
         "network": model.recipe.network.model_dump(mode="json"),
         "threshold": model.recipe.inference.threshold,
         "least_presence": model.recipe.inference.least_presence,
     }
+
+
+def _along_z(sizes: InputSizes) -> dict[str, int]:
+    along_z = sizes.per_axis(3)[0]
+    return {"minimum": along_z.at_least(along_z.minimum), "step": along_z.multiple}
 
 
 def write_onnx(model: Model, path: Path) -> Path:

@@ -59,8 +59,10 @@ class Graph:
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(typed), name))
         return name
 
-    def per_channel(self, values: Any, channels: int) -> str:
+    def per_channel(self, values: Any, channels: int, axes: int = 2) -> str:
         """Add a constant (1, C, 1, 1) float32, or (1, 1, 1, 1) for a number; gives back its name.
+
+        Of volumes, with three `axes`, it has one more.
 
         Raises
         ------
@@ -75,7 +77,7 @@ class Graph:
                 expected=f"1 or {channels}",
                 got=str(flat.size),
             )
-        return self.constant(flat.reshape(1, -1, 1, 1))
+        return self.constant(flat.reshape(1, -1, *(1,) * axes))
 
     def cut(
         self, x: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], step: int = 1
@@ -103,7 +105,7 @@ def write_network(graph: Graph, network: Any, image: str) -> str:
     network : keras.Model
         A functional one with one input and one output, in which each layer is used once.
     image : str
-        Name of the input tensor, (N, C, Y, X) float32.
+        Name of the input tensor, (N, C, Y, X) float32, or (N, C, Z, Y, X) for a network of volumes.
 
     Returns
     -------
@@ -219,14 +221,20 @@ def _convolve(
     plain: bool = False,
     groups: int = 1,
 ) -> str:
-    """A convolution with a kernel (Y, X, in / groups, out); `plain` without stride, dilation, padding."""
-    one = [1] * 2
+    """A convolution, kernel ([Z,] Y, X, in / groups, out); `plain` without stride, dilation, padding."""
+    sides = kernel.shape[:-2]
+    one = [1] * len(sides)
     strides, dilation = (one, one) if plain else (layer.strides, layer.dilation_rate)
-    attributes = _window(kernel.shape[:2], strides, dilation, "valid" if plain else layer.padding)
-    inputs = [x, graph.constant(kernel.transpose(3, 2, 0, 1))]
+    attributes = _window(sides, strides, dilation, "valid" if plain else layer.padding)
+    inputs = [x, graph.constant(_channels_first(kernel))]
     if bias is not None:
         inputs.append(graph.constant(bias))
     return graph.add("Conv", inputs, dilations=list(dilation), group=groups, **attributes)
+
+
+def _channels_first(kernel: NDArray[Any]) -> NDArray[Any]:
+    """([Z,] Y, X, A, B) as (B, A, [Z,] Y, X)."""
+    return kernel.transpose(-1, -2, *range(kernel.ndim - 2))
 
 
 def _conv(graph: Graph, layer: Any, inputs: list[str]) -> str:
@@ -255,18 +263,18 @@ def _separable_conv(graph: Graph, layer: Any, inputs: list[str]) -> str:
 
 
 def _conv_transpose(graph: Graph, layer: Any, inputs: list[str]) -> str:
-    kernel, *rest = layer.get_weights()  # (Y, X, out, in)
-    sides = list(zip(kernel.shape[:2], layer.strides, strict=True))
+    kernel, *rest = layer.get_weights()  # ([Z,] Y, X, out, in)
+    sides = list(zip(kernel.shape[:-2], layer.strides, strict=True))
     if max(layer.dilation_rate) > 1 or layer.output_padding is not None or any(k < s for k, s in sides):
         raise ValueError("up-convolutions with dilation, output padding or gaps are not known here")
     cut = [k - s if layer.padding == "same" else 0 for k, s in sides]
-    tensors = [inputs[0], graph.constant(kernel.transpose(3, 2, 0, 1))]
+    tensors = [inputs[0], graph.constant(_channels_first(kernel))]
     if rest:
         tensors.append(graph.constant(rest[0]))
     y = graph.add(
         "ConvTranspose",
         tensors,
-        kernel_shape=list(kernel.shape[:2]),
+        kernel_shape=list(kernel.shape[:-2]),
         strides=list(layer.strides),
         pads=[c // 2 for c in cut] + [c - c // 2 for c in cut],
     )
@@ -274,7 +282,8 @@ def _conv_transpose(graph: Graph, layer: Any, inputs: list[str]) -> str:
 
 
 def _max_pool(graph: Graph, layer: Any, inputs: list[str]) -> str:
-    return graph.add("MaxPool", inputs, **_window(layer.pool_size, layer.strides, (1, 1), layer.padding))
+    one = [1] * len(layer.pool_size)
+    return graph.add("MaxPool", inputs, **_window(layer.pool_size, layer.strides, one, layer.padding))
 
 
 def _average_pool(graph: Graph, layer: Any, inputs: list[str]) -> str:
@@ -304,24 +313,25 @@ def _batch_norm(graph: Graph, layer: Any, inputs: list[str]) -> str:
     shift = -mean * scale
     if layer.beta is not None:
         shift = shift + np.asarray(ops.convert_to_numpy(layer.beta), np.float64)
-    y = graph.add("Mul", [inputs[0], graph.per_channel(scale, scale.size)])
-    return graph.add("Add", [y, graph.per_channel(shift, scale.size)])
+    axes = len(layer.input.shape) - 2
+    y = graph.add("Mul", [inputs[0], graph.per_channel(scale, scale.size, axes)])
+    return graph.add("Add", [y, graph.per_channel(shift, scale.size, axes)])
 
 
 def _group_norm(graph: Graph, layer: Any, inputs: list[str]) -> str:
     """Each group is normalized as one channel of an instance normalization, then scaled by channel."""
     from keras import ops
 
-    channels, groups = layer.input.shape[-1], layer.groups
+    channels, groups, axes = layer.input.shape[-1], layer.groups, len(layer.input.shape) - 2
     groups = channels if groups == -1 else groups
     together = graph.add("Reshape", [inputs[0], graph.constant([0, groups, -1])])
     ones, zeros = graph.constant(np.ones(groups)), graph.constant(np.zeros(groups))
     y = graph.add("InstanceNormalization", [together, ones, zeros], epsilon=float(layer.epsilon))
     y = graph.add("Reshape", [y, graph.add("Shape", [inputs[0]])])
     if layer.gamma is not None:
-        y = graph.add("Mul", [y, graph.per_channel(ops.convert_to_numpy(layer.gamma), channels)])
+        y = graph.add("Mul", [y, graph.per_channel(ops.convert_to_numpy(layer.gamma), channels, axes)])
     if layer.beta is not None:
-        y = graph.add("Add", [y, graph.per_channel(ops.convert_to_numpy(layer.beta), channels)])
+        y = graph.add("Add", [y, graph.per_channel(ops.convert_to_numpy(layer.beta), channels, axes)])
     return y
 
 
@@ -343,7 +353,7 @@ def _normalization(graph: Graph, layer: Any, inputs: list[str]) -> str:
 
 
 def _concatenate(graph: Graph, layer: Any, inputs: list[str]) -> str:
-    if layer.axis not in (-1, 3):
+    if layer.axis not in (-1, len(layer.output.shape) - 1):
         raise ValueError("only channels can be put together")
     return graph.add("Concat", inputs, axis=1)
 
@@ -423,6 +433,8 @@ WRITERS: dict[str, Callable[[Graph, Any, list[str]], str | tuple[str, ...]]] = {
     "Concatenate": _concatenate,
     "Conv2D": _conv,
     "Conv2DTranspose": _conv_transpose,
+    "Conv3D": _conv,
+    "Conv3DTranspose": _conv_transpose,
     "CropLike": _crop_like,
     "Cropping2D": _cropping,
     "DepthwiseConv2D": _depthwise_conv,
@@ -430,6 +442,7 @@ WRITERS: dict[str, Callable[[Graph, Any, list[str]], str | tuple[str, ...]]] = {
     "GroupNormalization": _group_norm,
     "LeakyReLU": _leaky_relu,
     "MaxPooling2D": _max_pool,
+    "MaxPooling3D": _max_pool,
     "MaxPoolingWithIndices": _pooling_with_places,
     "MaxUnpooling": _unpooling,
     "Multiply": _multiply,

@@ -43,7 +43,7 @@ def onnx_program(onnx: Any, network: Any, settings: NetworkSettings, scale: floa
     onnx.ModelProto
         From ``image``, (N, C, Y, X) float32, to ``probabilities``, (N, K, Y', X') float32 in [0, 1]. For
         softmax these are the classes without the background. Presence and separation come last.
-        N, Y and X are free.
+        N, Y and X are free. Of a network in three dimensions both have an axis Z before Y.
 
     Raises
     ------
@@ -52,8 +52,10 @@ def onnx_program(onnx: Any, network: Any, settings: NetworkSettings, scale: floa
     """
     graph = Graph(onnx)
     _answers(graph, write_network(graph, network, INPUT), settings, scale)
-    sides = ["Yout", "Xout"] if shrinks else ["Y", "X"]
-    return _program(graph, [(INPUT, ["N", settings.input_channels, "Y", "X"])], ["N", *_out(settings, sides)])
+    given = ["Z", "Y", "X"] if settings.in_3d else ["Y", "X"]
+    sides = [f"{side}out" for side in given] if shrinks else given
+    inputs = [(INPUT, ["N", settings.input_channels, *given])]
+    return _program(graph, inputs, ["N", *_out(settings, sides)])
 
 
 def onnx_part_program(

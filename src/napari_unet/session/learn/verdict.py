@@ -1,4 +1,4 @@
-"""What came of learning, on one line."""
+"""What came of learning, on one line or on one line for each fact."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def verdict_line(result: FineTuned | Trained) -> str:
         f"{_direction(comparison)}: IoU {comparison.old_iou:.3f} before, {comparison.new_iou:.3f} now, "
         f"on {count:,} held-out image{'s' * (count != 1)}."
     )
+
+
+def one_fact_a_line(sentence: str) -> str:
+    """The parts of a sentence that semicolons separate, each on a line of its own."""
+    facts = sentence.rstrip(".").split("; ")
+    return "\n".join(fact[:1].upper() + fact[1:] for fact in facts)
 
 
 def _scores(comparison: Comparison) -> str:

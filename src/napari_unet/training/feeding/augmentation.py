@@ -168,7 +168,7 @@ def warp(source: Patch, sampling: NDArray[np.float32]) -> Patch:
 def change_intensities(
     image: NDArray[np.float32], settings: AugmentationSettings, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Random brightness, contrast, gamma, noise, and exchange of bright and dark.
+    """Random brightness, contrast, gamma, uneven light, blur, noise, and exchange of bright and dark.
 
     Parameters
     ----------
@@ -202,7 +202,41 @@ def change_intensities(
             image = bent * np.float32(high - low) + np.float32(low)
     if gain != 1 or shift != 0:
         image = image * gain + shift
+    if settings.shading > 0:
+        image = shade(image, settings.shading, rng)
+    if settings.blur > 0:
+        spread = float(rng.uniform(0, settings.blur))
+        if spread > 0.1:  # less is no blur
+            image = cv2.GaussianBlur(image, (0, 0), spread).reshape(image.shape)
     if settings.noise > 0:
         amount = np.float32(rng.uniform(0, settings.noise))
         image = image + amount * rng.standard_normal(image.shape, dtype=np.float32)
     return image
+
+
+def shade(image: NDArray[np.float32], amount: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Light that is uneven: brighter here, darker there, as a lamp or the background of a slide makes it.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (Y, X, C) float32, about mean 0 and deviation 1.
+    amount : float
+        What is above the darkest pixel is multiplied by 1 / (1 + amount) to 1 + amount, and the result
+        lifted or lowered by up to `amount`. Both are fields that a coarse 3x3 grid spans.
+    rng : numpy.random.Generator
+        Decides where.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, C) float32.
+    """
+    import cv2
+
+    coarse = rng.uniform(-1, 1, (ELASTIC_GRID, ELASTIC_GRID, 2)).astype(np.float32)
+    fields: NDArray[np.float32] = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    low = image.min()
+    gain: NDArray[np.float32] = np.exp(fields[..., :1] * np.float32(np.log1p(amount)))
+    shaded: NDArray[np.float32] = (image - low) * gain + (low + np.float32(amount) * fields[..., 1:])
+    return shaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from napari_unet.training.feeding.batches import TrainingBatches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_unet.data.dataset import Dataset
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.sizes import InputSizes
@@ -46,8 +49,8 @@ class MixedBatches:
 
     def __post_init__(self) -> None:
         if self.replay is not None:
-            larger = [max(n) for n in zip(self.corrections.shape, self.replay.shape, strict=True)]
-            self.corrections.shape = self.replay.shape = (larger[0], larger[1])
+            larger = (max(n) for n in zip(self.corrections.shape, self.replay.shape, strict=True))
+            self.corrections.shape = self.replay.shape = tuple(larger)
 
     def share_shape(self, other: MixedBatches) -> None:
         """Cut patches as large as those of other batches: a training step is built for each shape."""
@@ -58,14 +61,12 @@ class MixedBatches:
     @property
     def size(self) -> int:
         """Patches a step."""
-        y, x = self.corrections.shape
-        return int(min(max(self.pixels // (y * x), FEWEST), MOST))
+        return int(min(max(self.pixels // math.prod(self.corrections.shape), FEWEST), MOST))
 
     @property
     def pixels_a_step(self) -> int:
         """Pixels of the patches of a step."""
-        y, x = self.corrections.shape
-        return self.size * y * x
+        return self.size * math.prod(self.corrections.shape)
 
     @property
     def replayed(self) -> int:
@@ -107,6 +108,7 @@ def make_batches(
     sizes: InputSizes,
     classes: int,
     separation: Separation = "none",
+    kind: Callable[..., TrainingBatches] = TrainingBatches,
 ) -> MixedBatches:
     """Batches of corrections and replay, made as the model's training made them.
 
@@ -126,6 +128,8 @@ def make_batches(
         K.
     separation : str
         Of the network; unknown on images whose masks do not tell objects apart.
+    kind : callable
+        Makes batches as ``TrainingBatches`` does: of volumes, for a network in three dimensions.
 
     Raises
     ------
@@ -135,9 +139,9 @@ def make_batches(
     training = training.model_copy(update={"patch": min(training.patch, settings.patch)})
     seeded = training.model_copy(update={"seed": settings.seed})
     apart: dict[str, Any] = {"separation": separation, "connected": False}
-    fresh = TrainingBatches(corrections, normalization, seeded, sizes, classes, **apart)
+    fresh = kind(corrections, normalization, seeded, sizes, classes, **apart)
     old = None
     if replay is not None and len(replay) and settings.replay > 0:
         other = training.model_copy(update={"seed": settings.seed + 1})
-        old = TrainingBatches(replay, normalization, other, sizes, classes, **apart)
+        old = kind(replay, normalization, other, sizes, classes, **apart)
     return MixedBatches(fresh, old, settings.replay, settings.batch_pixels)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_unet.data.sample import Sample
+    from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import TrainingSettings
     from napari_unet.training.feeding.augmentation import Patch
     from napari_unet.training.feeding.prepared_sample import PreparedSample
 
@@ -41,10 +43,8 @@ class VolumeBatches(TrainingBatches):
     def _patch_shape(self, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
         """A block that is about as deep as it is wide, in units of length, as far as the volumes go."""
         depth, height, width = (max(shape[axis] for shape in shapes) for axis in range(3))
-        along_z, across, _ = self.sizes.per_axis(3)
-        side = (PATCH_VOXELS * self.anisotropy) ** (1 / 3)
-        wanted = self.training.patch_depth or max(min(side / self.anisotropy, depth), 1)
-        z = _nearest_fit(along_z, wanted)
+        _, across, _ = self.sizes.per_axis(3)
+        z = depth_of_patch(self.training, self.anisotropy, self.sizes, depth)
         most = self.training.patch if self.training.patch_depth else math.sqrt(PATCH_VOXELS / z)
         sides = [min(n, self.training.patch, most) for n in (height, width)]
         if self.training.augmentation.symmetry == "dihedral":
@@ -67,6 +67,28 @@ class VolumeBatches(TrainingBatches):
         z, y, x = self.shape
         augmentation = self.training.augmentation
         return cut_volume_patch(whole, centre, (z, y, x), augmentation, rng, cubic=self.cubic)
+
+
+def depth_of_patch(
+    training: TrainingSettings, anisotropy: float | None, sizes: InputSizes, deepest: float = math.inf
+) -> int:
+    """Slices of a patch.
+
+    Parameters
+    ----------
+    training : TrainingSettings
+        With `patch_depth`, or without, so that a patch is about as deep as it is wide.
+    anisotropy : float or None
+        How many times as thick a slice is as a pixel of the network is wide; None if nobody knows.
+    sizes : InputSizes
+        Of the network.
+    deepest : float
+        Slices of the largest volume.
+    """
+    thick = 1.0 if anisotropy is None else anisotropy
+    side = (PATCH_VOXELS * thick) ** (1 / 3)
+    along_z, _, _ = sizes.per_axis(3)
+    return _nearest_fit(along_z, training.patch_depth or max(min(side / thick, deepest), 1))
 
 
 def _nearest_fit(sizes: Any, side: float) -> int:

@@ -60,12 +60,9 @@ def show_in_one_layer(viewer: Any, layer: Any, collection: Collection, identifie
         )
     _show_reference(viewer, collection, identifier)
     if rgb == layer.rgb and values.ndim == layer.data.ndim:
-        resized = tuple(layer.data.shape[:2]) != values.shape[:2]
         layer.data = values
         if not rgb:
             layer.contrast_limits_range = layer.contrast_limits = _limits(values)
-        if resized:
-            viewer.reset_view()
         return layer
     metadata, name = dict(layer.metadata), layer.name
     position = viewer.layers.index(layer)
@@ -73,7 +70,6 @@ def show_in_one_layer(viewer: Any, layer: Any, collection: Collection, identifie
     viewer.layers.move(viewer.layers.index(fresh), position)
     viewer.layers.remove(layer)
     fresh.name = name
-    viewer.reset_view()
     return fresh
 
 
@@ -91,13 +87,10 @@ def _show_channels(viewer: Any, layers: list[Any], collection: Collection, ident
     values = read_whole(collection.entries[identifier].sample)
     if values.shape[2] != len(layers):
         return False
-    resized = tuple(layers[0].data.shape[:2]) != values.shape[:2]
     _show_reference(viewer, collection, identifier)
     for number, layer in enumerate(layers):
         layer.data = values[..., number]
         layer.contrast_limits_range = layer.contrast_limits = _limits(values[..., number])
-    if resized:
-        viewer.reset_view()
     return True
 
 

@@ -490,7 +490,7 @@ class ImageSource(QObject):  # type: ignore[misc]
 
     def _go_to(self, layer: Any, index: tuple[int, ...]) -> None:
         """Show a slice of a layer, and none of the others."""
-        extent = np.round(layer.extent.world[:, -2:], 6).tolist()
+        extent = _extent(layer)
         if self._extent not in (None, extent):
             self._fit.start()  # an image of another size or place
         self._extent = extent
@@ -512,6 +512,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         """Put an image of a data set whose sizes differ into the one layer of that set."""
         collection, old = self.session.workspace.collection, self.layer
         assert collection is not None
+        extent = _extent(old)
         self._soon.blockSignals(True)
         try:
             self.layer = show_in_one_layer(self.viewer, old, collection, identifier)
@@ -520,6 +521,13 @@ class ImageSource(QObject):  # type: ignore[misc]
                 self._soon.stop()
                 self._where = dict.fromkeys(self._where, (self.layer, None))
             self._soon.blockSignals(False)
+        if _extent(self.layer) != extent:
+            self._fit.start()  # once mask and overlays have the new size, too
+
+
+def _extent(layer: Any) -> Any:
+    """First and last row and column of a layer in the world."""
+    return np.round(layer.extent.world[:, -2:], 6).tolist()
 
 
 def _names(name: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.session.learn.verdict import one_fact_a_line
 from napari_unet.widgets.learn.facts_table import FactsTable
 from napari_unet.widgets.learn.train_form import TrainForm
 from napari_unet.widgets.learn.training_curves import TrainingCurves
@@ -294,7 +295,7 @@ class LearnPanel(Step):
             self._put_first(self.discard_button if self.candidate.fell else self.keep_button)
         more = self.candidate.sentence
         whole = more != words and self.details_button.isChecked()
-        self.verdict.setText(more if whole else words)
+        self.verdict.setText(one_fact_a_line(more) if whole else words)
         self.answer.setVisible(bool(words))
         self.details_button.setVisible(more != words)
         left = self.candidate.left_to_segment()

@@ -19,3 +19,5 @@ def colour_axes(plot: Any, widget: QWidget) -> None:
     legend = plot.getPlotItem().legend
     if legend is not None:
         legend.setLabelTextColor(ink)
+        for _, label in legend.items:
+            label.setText(label.text)  # else words that are there already stay as they are

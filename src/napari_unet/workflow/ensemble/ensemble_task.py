@@ -251,7 +251,8 @@ class MemberProbabilities:
         """Have one member answer all images."""
         model = load_member(member, self.ensemble.precision)
         results = segment_samples(samples, model, self.ensemble.recipe.inference, cancel)
-        self._said.append([result.probabilities.astype(np.float16) for result in results])
+        said = {result.sample.id: result.probabilities.astype(np.float16) for result in results}
+        self._said.append([said[sample.id] for sample in samples])  # volumes come in the order of slices
         self._truth = self._truth or [self.dataset.mask(sample) for sample in samples]
 
     def _mean(self, image: int, weights: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -24,7 +24,6 @@ from napari_unet.models.model_folder import (
     check_place,
     read_settings,
 )
-from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Stage, tracked
 from napari_unet.workflow.ensemble.cluster_training import check_workers, train_on_cluster
 from napari_unet.workflow.ensemble.ensemble_task import Chosen, ensemble_of
@@ -186,7 +185,6 @@ class TrainMembersTask:
     def _split(self, split_file: Path, on_progress: OnProgress, cancel: CancelToken) -> Split:
         if self.train.resume and split_file.exists() and self.train.split is None:
             return Split.load(split_file)
-        check_sees_one_slice(self.train.recipe.network, "an ensemble")
         whole = open_training_data(self.train.data, self.train.format)
         dataset, left = sound_part(whole, on_progress, cancel)
         split = split_for(self.train.data, dataset, self.train.recipe, self.train.split, on_progress, cancel)

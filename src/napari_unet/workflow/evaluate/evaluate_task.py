@@ -47,6 +47,7 @@ from napari_unet.workflow.evaluate.report_facts import (
     training_commands,
 )
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags, mask_flags
+from napari_unet.workflow.evaluate.volume_scoring import VolumeScoring
 from napari_unet.workflow.inputs.labelled_images import GivenData, check_classes, open_labelled
 from napari_unet.workflow.inputs.left_out import LeftOut, check_some_left, sound_part
 from napari_unet.workflow.segment.segment_samples import chosen_samples
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
 
 
-REPORT_FILES = ("report.html", "report.json", "iou.csv", "objects.csv")
+REPORT_FILES = ("report.html", "report.json", "iou.csv", "objects.csv", "volumes.csv")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class EvaluateTask:
     data : pathlib.Path or GivenData
         With reference masks.
     report : pathlib.Path
-        Folder for iou.csv, report.json and report.html; and objects.csv, where objects are scored.
+        Folder for iou.csv, report.json and report.html; and objects.csv, where objects are scored. Volumes
+        are scored in three dimensions, too, in volumes.csv, if the model sees several slices.
     model : pathlib.Path, optional
         To segment with.
     masks : pathlib.Path, optional
@@ -158,6 +160,9 @@ class EvaluateTask:
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = ReportData(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         groups = groups_of(dataset)
+        volumes = None
+        if model is not None and model.recipe.network.dimensions != "2d":
+            volumes = VolumeScoring(model.recipe, self.inference or model.recipe.inference)
         confidence = None if model is None else ObjectConfidence.of(model.provenance)
         roots = () if isinstance(self.data, GivenData) else (self.data,)
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
@@ -169,6 +174,8 @@ class EvaluateTask:
                 continue
             objects = objects_of(reference, found, self.settings)
             group, part = groups[identifier], parts.of[identifier]
+            if volumes is not None and objects is not None:
+                volumes.take(found, reference, part)
             measures = None
             if objects is not None:
                 measures = partial(measures_of, found, objects[1], dataset.classes, confidence, roots)
@@ -177,6 +184,8 @@ class EvaluateTask:
             )
         check_some_left(problems, len(left) + len(dataset))
         findings.evaluation.left_out.extend(item.entry for item in problems)
+        if volumes is not None:
+            findings.evaluation.volumes.extend(volumes.blocks())
         copies = copies_note(parts.named, parts.of)
         self._write(dataset, model, findings, inspection, taken_for, copies, unlike, cancel)
         return findings.evaluation

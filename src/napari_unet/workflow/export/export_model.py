@@ -11,7 +11,6 @@ from napari_unet.export.models.model_zoo import Attribution, write_package
 from napari_unet.export.models.onnx_model import write_onnx
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model import load_model
-from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
@@ -65,7 +64,6 @@ class ExportModelTask:
             self.attribution.check()
         on_progress(Progress(0, 2, "Reading the model"))
         model = load_model(self.model)
-        check_sees_one_slice(model.recipe.network, "a file for other programs")
         cancel.check()
         on_progress(Progress(1, 2, "Writing the file"))
         if self.kind == "onnx":

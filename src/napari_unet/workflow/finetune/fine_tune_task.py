@@ -12,7 +12,6 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.model import load_model
 from napari_unet.models.model_folder import check_place
-from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Progress
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.finetune.fine_tuned import FineTuned, FineTuneRequest
@@ -52,7 +51,6 @@ class FineTuneTask(FineTuneRequest):
         self._check_places()
         on_progress(Progress(0, 1, "Loading the model"))
         model = load_model(self.model, default_precision())
-        check_sees_one_slice(model.recipe.network, "fine-tuning")
         if model.recipe.network.separation == "objects":
             raise ModelError(
                 f"{self.model} finds whole objects, which painted pixels cannot teach it",

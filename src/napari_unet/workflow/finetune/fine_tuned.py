@@ -132,6 +132,8 @@ class FineTuneRequest:
         Empty rule and interval of the gate.
     overwrite : bool
         Whether another model that is there may be replaced.
+    remembered : pathlib.Path, optional
+        Where the data set is that the model remembers, if not where it says.
     """
 
     model: Path
@@ -147,6 +149,7 @@ class FineTuneRequest:
     stop: FromCaller | None = None
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     overwrite: bool = False
+    remembered: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from napari_unet.models.rehearsal import read_rehearsal, write_rehearsal
 from napari_unet.networks.heads import learner_of
 from napari_unet.progress import Progress
 from napari_unet.training.feeding.mixed_batches import MixedBatches, make_batches
+from napari_unet.training.feeding.slices_seen import as_seen, batches_kind
 from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.fit import forget_momentum
 from napari_unet.training.losses import make_loss
@@ -95,16 +96,25 @@ class FineTuningRound(RoundMaterial):
 
     def _batches(self, samples: Sequence[Sample]) -> MixedBatches:
         model = self.model
+        replayed = self.replay.train
         return make_batches(
-            replace(self.painted, samples=tuple(samples)),
-            self.replay.train,
+            self._as_seen(replace(self.painted, samples=tuple(samples))),
+            self._as_seen(replayed) if replayed is not None and len(replayed) else None,
             model.normalization,
             model.recipe.training,
             self.settings,
             model.sizes,
             len(model.classes),
             model.recipe.network.separation,
+            batches_kind(model.recipe),
         )
+
+    def _as_seen(self, dataset: Dataset) -> Dataset:
+        """Images as the network sees them; no slice that judges is shown around a block that teaches."""
+        own = {s.id for s in dataset.samples}
+        judges = (*self.new_gate.held_out.samples, *self.old_gate.held_out.samples, *self.painted.samples)
+        others = (s for s in judges if s.id not in own)
+        return as_seen(dataset, self.model.recipe, self.model.sizes, others)
 
     def _settings_of(self, share: float) -> FineTuneSettings:
         """A share of a budget in pixels; time is shared out as it passes."""

@@ -17,7 +17,7 @@ from napari_unet.inference.predict import FLIPS
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.metrics.uncertainty import FEWEST_GROUPS
 from napari_unet.progress import Progress
-from napari_unet.training.feeding.prepared_sample import prepare_sample
+from napari_unet.training.feeding.slices_seen import as_seen, whole_patches
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.validation import Validation
 
@@ -138,6 +138,8 @@ class HeldOutGate:
         Images that are scored at every look.
     kinds : mapping, optional
         Id to the kind of an image, where there are several that may change in different ways.
+    whole_groups : bool
+        Whether images are taken group by group: slices of a volume, one behind another.
 
     Attributes
     ----------
@@ -165,6 +167,7 @@ class HeldOutGate:
         note: str = "",
         most_live: int = LIVE,
         kinds: Mapping[str, str] | None = None,
+        whole_groups: bool = False,
     ) -> None:
         self.model = model
         self.held_out = held_out
@@ -176,7 +179,10 @@ class HeldOutGate:
         self.kinds = dict(kinds or {})
         self.look_seconds = 0.0
         self.not_judging = not_judging
-        order = sorted(held_out.samples, key=lambda s: hashlib.blake2b(s.id.encode()).digest())
+        order = sorted(
+            held_out.samples,
+            key=lambda s: hashlib.blake2b(((whole_groups and s.group) or s.id).encode()).digest(),
+        )
         notes = [note] if note and order else []
         if len(order) >= ENOUGH_TO_PART:
             live = order[: min(most_live, len(order) // 3)]
@@ -203,13 +209,11 @@ class HeldOutGate:
         """
         if not self.live:
             return None, 0.0
-        plain = self.model.recipe.training.model_copy(update={"border_weight": 0.0})
         looks = []
         for some in by_kind([s.id for s in self.live], self.kinds):
-            members = [s for s in self.live if s.id in some]
-            patches = [
-                prepare_sample(self.held_out, s, self.model.normalization, plain).whole for s in members
-            ]
+            members = self.held_out.subset(s.id for s in self.live if s.id in some)
+            seen = as_seen(members, self.model.recipe, self.model.sizes)
+            patches = whole_patches(seen, self.model.normalization, self.model.recipe)
             looks.append((Validation(self.model, patches, self.cancel), len(members)))
         shares = [count / len(self.live) for _, count in looks]
 

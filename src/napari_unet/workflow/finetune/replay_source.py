@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import WorkbenchError
@@ -15,7 +15,7 @@ from napari_unet.workflow.finetune.training_examples import open_replay, own_pre
 from napari_unet.workflow.inputs.labelled_images import as_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.evaluation.leakage import TrainingMembership
@@ -73,9 +73,9 @@ class ReplaySource:
         return f"replayed {what[self.kind]}"
 
 
-def recorded_data(model: Model) -> Path | None:
+def recorded_data(provenance: Mapping[str, Any]) -> Path | None:
     """Where the data set is that a model was trained on, if something is still there."""
-    data = model.provenance.get("data") or {}
+    data = provenance.get("data") or {}
     place = data.get("path")
     if not isinstance(place, str) or not place:
         return None
@@ -95,6 +95,7 @@ def find_replay(
     seed: int,
     on_problem: Callable[[LeftOut], object],
     on_note: Callable[[str], object],
+    remembered: Path | None = None,
 ) -> ReplaySource:
     """The first that there is: data that is named, data that the model remembers, its rehearsal set.
 
@@ -116,6 +117,8 @@ def find_replay(
         Takes images that cannot be read.
     on_note : callable
         Takes what a person should know.
+    remembered : pathlib.Path, optional
+        Where the data is that the model remembers, if not where it says.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def find_replay(
     how = data.get("masks_are", ""), tuple(data.get("channels", ()))
     if named is not None:
         return _of_data(open_replay(named, named_format, seen, seed, *how, on_problem), "training data")
-    place = recorded_data(model)
+    place = remembered or recorded_data(model.provenance)
     if place is not None:
         try:
             found = open_replay(place, data.get("format"), seen, seed, *how, on_problem)

@@ -6,12 +6,15 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_unet.data.volumes.nearness import block_of, far_from, gap_between, in_order
+from napari_unet.data.volumes.slices import check_slices
 from napari_unet.errors import ModelError, TrainingError
 from napari_unet.evaluation.leakage import TrainingMembership
+from napari_unet.evaluation.report.summary_text import count_of
 from napari_unet.metrics.uncertainty import FEWEST_GROUPS
 from napari_unet.models.image_statistics import describe_image, kind_of
 from napari_unet.progress import Progress
-from napari_unet.workflow.finetune.cross_validation import make_folds
+from napari_unet.workflow.finetune.cross_validation import Fold, make_folds
 from napari_unet.workflow.finetune.held_out_gate import LIVE, HeldOutGate
 from napari_unet.workflow.finetune.judges import find_judges
 from napari_unet.workflow.finetune.provenance import weights_hash
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.workflow.finetune.cross_validation import Fold
     from napari_unet.workflow.finetune.fine_tuned import FineTuneRequest
 
 FEWEST_TO_RESERVE = 5  # corrections below which none is spared: they judge by cross-validation
@@ -75,8 +77,8 @@ class RoundMaterial:
         if painted.samples:
             painted, unreadable = sound_part(painted, cancel=self.cancel)
             self.left_out.extend(unreadable)
-        self.painted = painted
         self._check(painted)
+        self.painted = painted = self._in_blocks(painted)
         self.replay = self._find_replay()
         given = [self.references.sample(r) for r in task.judges]
         self.new, self.old = find_judges(
@@ -86,7 +88,9 @@ class RoundMaterial:
         reserve = task.reserve
         if reserve is None:
             reserve = len(self.new.samples) < FEWEST_GROUPS and not few
-        self.learned_from, self.reserved = set_aside(painted.samples, painted, self.seen, reserve=reserve)
+        self.learned_from, self.reserved = set_aside(
+            painted.samples, painted, self.seen, reserve=reserve, by_group=self.of_volumes
+        )
         if not self.learned_from:
             raise TrainingError(
                 "there is no correction to learn from",
@@ -96,11 +100,12 @@ class RoundMaterial:
                 remedy="correct more images",
             )
         aside = {s.id for s in self.reserved}
-        fresh = as_dataset("held out", [*self.reserved, *self.new.samples], model.classes)
-        known = as_dataset("known before", self.old.samples, model.classes)
+        judges, note = self._far_from_what_teaches([*self.reserved, *self.new.samples])
+        fresh = self._in_blocks(as_dataset("held out", judges, model.classes))
+        known = self._in_blocks(as_dataset("known before", self.old.samples, model.classes))
         self.new_gate = HeldOutGate(
             model, fresh, task.evaluation, self.on_progress, self.cancel,
-            not_judging=self.new.not_judging(aside),
+            not_judging=self.new.not_judging(aside), note=note, whole_groups=self.of_volumes,
         )  # fmt: skip
         self.old_gate = HeldOutGate(
             model, known, task.evaluation, self.on_progress, self.cancel,
@@ -108,11 +113,50 @@ class RoundMaterial:
             not_judging=self.old.not_judging(aside, self.replay.beyond),
             note="the old model was trained on these images" if self.replay.trained_on else "",
             most_live=MOST_CROPS if self.replay.kind == "rehearsal set" else LIVE,
+            whole_groups=self.of_volumes,
             kinds={s.id: kind_of(describe_image(known.image(s))) for s in known.samples},
         )  # fmt: skip
         self.folds: list[Fold] = []
         if self.settings.between and (few or not self.reserved) and len(self.new_gate.judges) < FEWEST_GROUPS:
-            self.folds = make_folds(self.learned_from, painted, self._may_judge)
+            self.folds = self._folds()
+
+    @property
+    def of_volumes(self) -> bool:
+        """Whether the network sees several slices of a volume."""
+        return self.model.recipe.network.dimensions != "2d"
+
+    def _in_blocks(self, dataset: Dataset) -> Dataset:
+        """The same images; of volumes in the order of their slices, each with its block for a group."""
+        if not self.of_volumes:
+            return dataset
+        gap = gap_between(dataset.samples)
+        slices = tuple(replace(s, group=block_of(s, gap)) for s in in_order(dataset.samples))
+        return replace(dataset, samples=slices)
+
+    def _far_from_what_teaches(self, judges: list[Sample]) -> tuple[list[Sample], str]:
+        """Of volumes the judges that are not next to a slice that teaches, and what a person should know."""
+        if not self.of_volumes or not judges:
+            return judges, ""
+        gap = gap_between(judges)
+        far = far_from(judges, self.learned_from, gap)
+        near = len(judges) - len(far)
+        if far:
+            do = "does" if near == 1 else "do"
+            return far, f"{count_of(near, 'slice')} next to those that teach {do} not judge" if near else ""
+        return judges, "the slices that judge lie next to those that teach, so the scores flatter"
+
+    def _folds(self) -> list[Fold]:
+        """As ``make_folds``; of a volume the first slices and the last judge each other."""
+        if not self.of_volumes or len(self.learned_from) < 2:
+            return make_folds(self.learned_from, self.painted, self._may_judge)
+        middle = len(self.learned_from) // 2
+        halves = [
+            replace(sample, group="first slices" if number < middle else "last slices")
+            for number, sample in enumerate(self.learned_from)
+        ]
+        gap = gap_between(halves)
+        folds = make_folds(halves, self.painted, self._may_judge)
+        return [Fold(f.teach, tuple(far_from(f.judge, f.teach, gap)) or f.judge) for f in folds]
 
     def _may_judge(self, sample: Sample) -> bool:
         return self.seen.part(self.painted.image(sample)) != "train"
@@ -121,7 +165,7 @@ class RoundMaterial:
         task = self.task
         found = find_replay(
             task.replay, task.replay_format, self.model, task.model, self.seen, self.settings.seed,
-            self.left_out.append, logger.warning,
+            self.left_out.append, logger.warning, task.remembered,
         )  # fmt: skip
         if self.settings.replay <= 0:
             return replace(found, kind="nothing", train=None)
@@ -141,6 +185,8 @@ class RoundMaterial:
                 code="training.corrections.missing",
                 remedy="correct an image first",
             )
+        if self.of_volumes:
+            check_slices(painted.samples)
         for sample in painted.samples:
             self.cancel.check()
             highest = int(painted.mask(sample).labels.max(initial=0))

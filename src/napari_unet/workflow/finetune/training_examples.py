@@ -18,7 +18,7 @@ from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.workflow.inputs.image_reference import CallReference
+from napari_unet.workflow.inputs.image_reference import CallReference, stored_of
 from napari_unet.workflow.inputs.labelled_images import LabelledImage
 from napari_unet.workflow.inputs.left_out import LeftOut, check_size
 from napari_unet.workflow.segment.segment_samples import segment_samples
@@ -60,7 +60,12 @@ def is_done(mask: ReferenceMask) -> bool:
 
 
 def set_aside(
-    samples: Sequence[Sample], dataset: Dataset, seen: TrainingMembership, *, reserve: bool = True
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    seen: TrainingMembership,
+    *,
+    reserve: bool = True,
+    by_group: bool = False,
 ) -> tuple[list[Sample], list[Sample]]:
     """Part corrections into those to learn from and those to judge by.
 
@@ -78,6 +83,8 @@ def set_aside(
         What the model has seen.
     reserve : bool
         Whether any is for judging.
+    by_group : bool
+        Whether the group of an image says so, not its id: blocks of slices judge as a whole.
 
     Returns
     -------
@@ -87,24 +94,28 @@ def set_aside(
     learned_from, judges = [], []
     for sample in samples:
         mask = dataset.mask(sample)
-        kept = reserve and is_reserved(sample.id) and is_done(mask)
+        kept = reserve and is_reserved(_rank(sample, by_group)) and is_done(mask)
         if kept and seen.part(dataset.image(sample)) != "train":
             judges.append(sample)
         elif mask.weights is None or bool((mask.weights > 0).any()):
             learned_from.append(sample)
     if reserve and len(judges) < (wanted := (len(learned_from) + len(judges)) // EVERY):
-        more = _lowest(learned_from, dataset, seen, wanted - len(judges))
+        more = _lowest(learned_from, dataset, seen, wanted - len(judges), by_group)
         judges = [s for s in samples if s in judges or s in more]
         learned_from = [s for s in learned_from if s not in more]
     return learned_from, judges
 
 
+def _rank(sample: Sample, by_group: bool) -> str:
+    return (sample.group if by_group else None) or sample.id
+
+
 def _lowest(
-    samples: Sequence[Sample], dataset: Dataset, seen: TrainingMembership, count: int
+    samples: Sequence[Sample], dataset: Dataset, seen: TrainingMembership, count: int, by_group: bool
 ) -> list[Sample]:
     """Done images of the lowest hashes that the model does not know: chance may spare too few."""
     able = [s for s in samples if is_done(dataset.mask(s)) and seen.part(dataset.image(s)) != "train"]
-    return sorted(able, key=lambda s: _digest(s.id))[: min(count, len(samples) - 1)]
+    return sorted(able, key=lambda s: _digest(_rank(s, by_group)))[: min(count, len(samples) - 1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -361,17 +372,17 @@ def read_corrections(
         elif isinstance(loader, LabelMaskLoader) and loader.meaning.kind == "threshold":
             pixels = decode_labels(loader.source.read(loader.name), loader.name, loader.page)
             black_and_white |= bool((pixels == BLACK_AND_WHITE).any())
-        corrections.append(
-            LabelledImage(
-                CallReference(sample.id, FromCaller(sample.read_image), FromCaller(load)), group=group
-            )
-        )
+        read = FromCaller(sample.read_image), FromCaller(load)
+        reference = CallReference(sample.id, *read, stored=stored_of(sample))
+        corrections.append(LabelledImage(reference, group=group))
     if black_and_white:
         notes.append(
             "masks have nothing but 0 and 255, so 255 is foreground; if it means not verified, "
             "say --unverified 255"
         )
-    others = tuple(CallReference(s.id, FromCaller(s.read_image)) for s in dataset.unlabelled)
+    others = tuple(
+        CallReference(s.id, FromCaller(s.read_image), stored=stored_of(s)) for s in dataset.unlabelled
+    )
     return tuple(corrections), others, notes
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import NOTHING_KNOWN, Channels, channels_of
+from napari_unet.data.files.loaders import ImageLoader
+from napari_unet.data.files.pages import PageLoader
 from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.data.sample import Sample
@@ -70,6 +72,8 @@ class CallReference:
         What is known of its channels.
     whole : FromCaller or None
         (Normalization) -> Intensities of the large image that this is a part of.
+    stored : ImageLoader, PageLoader or None
+        What reads it from its file, by which its place in a volume is known.
     """
 
     id: str
@@ -79,6 +83,7 @@ class CallReference:
     source: str = ""
     channels: Channels = NOTHING_KNOWN
     whole: FromCaller | None = None
+    stored: ImageLoader | PageLoader | None = None
 
 
 ImageReference = FileReference | CallReference
@@ -103,7 +108,21 @@ def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
     mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
     source = str(sample.properties.get(OPENED_FROM, ""))
     region = FromCaller(sample.read_region)
-    return CallReference(sample.id, FromCaller(sample.read_image), mask, region, source, channels_of(sample))
+    return CallReference(
+        sample.id,
+        FromCaller(sample.read_image),
+        mask,
+        region,
+        source,
+        channels_of(sample),
+        stored=stored_of(sample),
+    )
+
+
+def stored_of(sample: Sample) -> ImageLoader | PageLoader | None:
+    """What reads an image from its file; None for one that is in no file, or was changed since."""
+    load = sample.original
+    return load if isinstance(load, ImageLoader | PageLoader) else None
 
 
 class References:
@@ -130,7 +149,7 @@ class References:
                 reference.image,
                 reference.mask,
                 load_region=reference.region,
-                original=_Described(reference.image, reference.channels),
+                original=reference.stored or _Described(reference.image, reference.channels),
                 whole=reference.whole,
             )
         modified = reference.path.stat().st_mtime_ns

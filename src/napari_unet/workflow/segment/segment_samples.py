@@ -161,7 +161,7 @@ def segment_samples(
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     blanks: Blanks = {}
     if model.recipe.network.in_3d:
-        if isinstance(model, Ensemble) or disagreement:
+        if disagreement and not isinstance(model, Ensemble):
             raise one_answer_only()
         readable = _readable(samples, on_problem, model.normalization, blanks)
         results = by_volumes(readable, model, settings, cancel, on_problem)

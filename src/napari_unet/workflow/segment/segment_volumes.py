@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import channels_of
@@ -13,9 +14,12 @@ from napari_unet.data.volumes.slices import (
     stacked,
 )
 from napari_unet.errors import ModelError, WorkbenchError
+from napari_unet.inference.ensemble import RunningMean
 from napari_unet.inference.predict import predict_probabilities
+from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.normalization import resize
-from napari_unet.models.volumes.normalized_volume import normalized_volume
+from napari_unet.models.volumes.normalized_volume import normalized_volume, resized_slices
+from napari_unet.networks.registry import input_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
+    from napari_unet.inference.predict import Network
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.networks.sizes import InputSizes
     from napari_unet.progress import CancelToken
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
 
 def by_volumes(
     images: Iterable[tuple[Sample, NDArray[np.generic]]],
-    model: Model,
+    model: AnyModel,
     settings: InferenceSettings,
     cancel: CancelToken | None = None,
     on_problem: OnProblem | None = None,
@@ -48,15 +54,16 @@ def by_volumes(
         Slices, (Y, X, C) each; all are read before the first result comes. Slices of their volume that lie
         just before and behind them are read, too, so that one slice alone is seen with its neighbours. An
         image that is no slice of a volume is a volume of its own.
-    model : Model
-        Whose network takes volumes.
+    model : Model or Ensemble
+        Whose network takes volumes, or whose networks all do.
     settings, cancel, on_problem
         As ``segment_samples``.
 
     Yields
     ------
     tuple
-        Each slice, its outputs (Y, X, K) float32 in [0, 1], and None.
+        Each slice, its outputs (Y, X, K) float32 in [0, 1], and how far the members of an ensemble lie
+        apart, (Y, X) float32; None for a model.
     """
     read = {sample.id: (sample, image) for sample, image in images}
     for run in runs_of_slices(sample for sample, _ in read.values()):
@@ -64,19 +71,53 @@ def by_volumes(
         name = first.id if len(run) == 1 else f"{first.id} to {run[-1].id}"
         try:
             slices = [read[sample.id][1] for sample in run]
-            before, behind = _around(run, slices[0].shape, model.sizes)
+            before, behind = _around(run, slices[0].shape, input_sizes(model.recipe.network))
             volume = stacked([*before, *slices, *behind], name)
-            prepared = normalized_volume(model.normalization, volume, channels_of(first), name)
+            whole = _Whole(volume, channels_of(first), name)
+            outputs, spread = _answers(whole, model, settings, cancel)
         except WorkbenchError as error:
             if on_problem is None:
                 raise
             for sample in run:
                 on_problem(sample, error)
             continue
-        (outputs,) = predict_probabilities([prepared], model.outputs, model.sizes, settings, cancel)
-        for sample, of_slice in zip(run, outputs[len(before) :], strict=False):
+        for number, sample in enumerate(run, start=len(before)):
             image = read.pop(sample.id)[1]
-            yield sample, resize(of_slice, (image.shape[0], image.shape[1])), None
+            of_slice = resize(outputs[number], (image.shape[0], image.shape[1]))
+            yield sample, of_slice, None if spread is None else spread[number]
+
+
+@dataclass(frozen=True, eq=False)
+class _Whole:
+    """A volume (Z, Y, X, C), its channels, and what it is called."""
+
+    volume: NDArray[np.generic]
+    channels: tuple[tuple[str, ...], bool | None]
+    name: str
+
+    def seen_by(
+        self, one: Model, network: Network, settings: InferenceSettings, cancel: CancelToken | None
+    ) -> NDArray[np.float32]:
+        """(Z, Y', X', K) float32 in [0, 1] at the resolution of the network."""
+        prepared = normalized_volume(one.normalization, self.volume, self.channels, self.name)
+        (outputs,) = predict_probabilities([prepared], network, one.sizes, settings, cancel)
+        return outputs
+
+
+def _answers(
+    whole: _Whole, model: AnyModel, settings: InferenceSettings, cancel: CancelToken | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Outputs (Z, Y, X, K) float32 in [0, 1]; of an ensemble their mean, and (Z, Y, X) of their spread."""
+    if not isinstance(model, Ensemble):
+        return whole.seen_by(model, model.outputs, settings, cancel), None
+    depth, height, width, _ = whole.volume.shape
+    mean = RunningMean((depth * height, width))  # slices on top of each other are one tall image
+    for member, one in model.models():
+        network = one.predictor(separation=model.recipe.network.separation != "none", presence=False)
+        outputs = resized_slices(whole.seen_by(one, network, settings, cancel), (height, width))
+        mean.add(outputs.reshape(depth * height, width, -1), member.weight)
+    spread = mean.spread(len(model.classes)).reshape(depth, height, width)
+    return mean.mean.reshape(depth, height, width, -1), spread
 
 
 def _around(
@@ -104,8 +145,8 @@ def _around(
 def one_answer_only() -> ModelError:
     """The error where a network in three dimensions would have to answer several times."""
     return ModelError(
-        "networks in three dimensions are not averaged, and their answers to flipped volumes not compared",
+        "the answers of one network in three dimensions to flipped volumes are not compared",
         code="model.volume.several",
-        expected="one model in three dimensions, or several with dimensions=2d or 2.5d",
-        remedy="give one model, and leave --disagreement out",
+        expected="an ensemble, whose members are compared, or a model with dimensions=2d or 2.5d",
+        remedy="leave --disagreement out, or give an ensemble",
     )

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.volumes.slices import check_slices, place_of, voxel_size_of
-from napari_unet.data.volumes.voxel_size import ABOUT_CUBIC, VoxelSize, parse_voxel_size
+from napari_unet.data.volumes.voxel_size import ABOUT_CUBIC, parse_voxel_size
 from napari_unet.errors import SettingsError
 from napari_unet.networks.registry import architecture, check_volumes, flat_settings
 from napari_unet.training.feeding.volume_batches import CUBIC
@@ -143,15 +143,3 @@ def flat_levels(thick: float | None, depth: int) -> int:
         thick /= 2
         levels += 1
     return levels
-
-
-def network_anisotropy(training: TrainingSettings) -> float | None:
-    """How many times as thick a slice is as a pixel of the network is wide; None if nobody knows.
-
-    Parameters
-    ----------
-    training : TrainingSettings
-        Fitted to the data.
-    """
-    voxel: VoxelSize | None = parse_voxel_size(training.voxel_size) if training.voxel_size else None
-    return None if voxel is None else voxel.anisotropy * training.scale

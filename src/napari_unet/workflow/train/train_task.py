@@ -26,8 +26,7 @@ from napari_unet.models.rehearsal import write_rehearsal
 from napari_unet.networks.registry import build_network, check_sees_one_slice
 from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.training.checkpoint import load_state, save_state
-from napari_unet.training.feeding.prepared_sample import prepare_sample
-from napari_unet.training.feeding.prepared_volume import prepare_volume
+from napari_unet.training.feeding.slices_seen import whole_patches
 from napari_unet.training.feeding.weight_maps import class_weights
 from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
@@ -62,8 +61,11 @@ ADDED = (
     ("training", "voxel_size", ""),
     ("training", "side", 0),
     ("training", "restarts", 2),
+    ("training", "augmentation", "shading", 0.0),
+    ("training", "augmentation", "blur", 0.0),
     ("inference", "least_presence", 0.0),
     ("inference", "class_of", "auto"),
+    ("inference", "join", 0.6),
 )
 # Tiles decide no weights: states of any are resumed, and these are what older ones were written with.
 TILES = {"tile": 512, "overlap": 64}
@@ -287,13 +289,8 @@ class _Training:
 
     def _validation(self, model: Model, held: Dataset) -> Validation:
         """For scores at the network's own resolution, without flips."""
-        plain = self.data.recipe.training.model_copy(update={"border_weight": 0.0})
         seen = self.data.as_seen(held)
-        if self.data.recipe.network.in_3d:
-            prepared = [prepare_volume(seen, s, model.normalization).whole for s in seen.samples]
-        else:
-            prepared = [prepare_sample(seen, s, model.normalization, plain).whole for s in seen.samples]
-        return Validation(model, prepared, self.cancel)
+        return Validation(model, whole_patches(seen, model.normalization, self.data.recipe), self.cancel)
 
     def _content(self) -> str:
         """Changes when other pixels or masks are under the names that are trained on."""
@@ -313,9 +310,12 @@ def training_fingerprint(recipe: Recipe, split: Split) -> str:
     for free in ("megapixels", "epochs", "minutes", "patience"):
         settings["training"].pop(free)
     settings["inference"] |= TILES
-    for room, name, default in ADDED:
-        if settings[room][name] == default:
-            settings[room].pop(name)
+    for *rooms, name, default in ADDED:
+        place = settings
+        for room in rooms:
+            place = place[str(room)]
+        if place[name] == default:
+            place.pop(name)
     text = json.dumps([settings, split.to_json()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.files.channels import common_channels
 from napari_unet.data.split import Split, make_split
-from napari_unet.data.volumes.slices import as_volumes, dataset_with_neighbours, place_of
 from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import Normalization, measure_intensities
 from napari_unet.networks.registry import input_sizes
-from napari_unet.training.feeding.batches import TrainingBatches
-from napari_unet.training.feeding.volume_batches import VolumeBatches
+from napari_unet.training.feeding.slices_seen import as_seen, batches_kind
 from napari_unet.workflow.inputs.labelled_images import GivenData
 from napari_unet.workflow.train.dataset_scan import scan_sound_part
-from napari_unet.workflow.train.fit_dimensions import network_anisotropy
 from napari_unet.workflow.train.recipes import fit_recipe
 
 if TYPE_CHECKING:
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
+    from napari_unet.training.feeding.batches import TrainingBatches
     from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.train.dataset_scan import DatasetScan, ImageFacts
 
@@ -67,28 +65,24 @@ class TrainingData:
 
     def as_seen(self, dataset: Dataset) -> Dataset:
         """Some of the images as the network sees them: alone, with their neighbours, or as volumes."""
-        network = self.recipe.network
-        if network.dimensions == "2.5d":
-            return dataset_with_neighbours(dataset, network.slices)
-        if not network.in_3d:
-            return dataset
         own = {sample.id for sample in dataset.samples}
-        others = (place_of(sample) for sample in self.dataset.samples if sample.id not in own)
-        return as_volumes(dataset, {(place.file, place.z) for place in others if place is not None})
+        others = (sample for sample in self.dataset.samples if sample.id not in own)
+        return as_seen(dataset, self.recipe, input_sizes(self.recipe.network), others)
 
     def batches(self, class_weights: NDArray[np.float32] | None = None, shares: int = 1) -> TrainingBatches:
         """The batches that the network learns from; parameters as ``TrainingBatches``."""
         network, training = self.recipe.network, self.recipe.training
-        given = self.as_seen(self.train), self.normalization(), training, input_sizes(network)
-        options: dict[str, Any] = {
-            "classes": network.classes,
-            "class_weights": class_weights,
-            "separation": network.separation,
-            "shares": shares,
-        }
-        if not network.in_3d:
-            return TrainingBatches(*given, **options, shapes=[one.shape for one in self.facts])
-        return VolumeBatches(*given, **options, anisotropy=network_anisotropy(training))
+        return batches_kind(self.recipe)(
+            self.as_seen(self.train),
+            self.normalization(),
+            training,
+            input_sizes(network),
+            network.classes,
+            class_weights,
+            network.separation,
+            shares=shares,
+            shapes=None if network.in_3d else [one.shape for one in self.facts],
+        )
 
     @property
     def facts(self) -> list[ImageFacts]:

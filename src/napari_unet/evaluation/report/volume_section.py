@@ -1,0 +1,42 @@
+"""The part of a report about volumes: their scores in three dimensions, and their worst slices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.evaluation.report.report_tables import NOTHING, table_of
+from napari_unet.evaluation.volume_scores import TITLES, block_rows, score_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_unet.evaluation.volume_scores import ScoredBlock
+
+MOST_SLICES = 200  # that the page lists, the worst
+
+
+def volume_section(blocks: Sequence[ScoredBlock]) -> dict[str, Any] | None:
+    """What the page shows: a table of the blocks, and one of their slices, the worst first; None without."""
+    if not blocks:
+        return None
+    columns = [("Volume", False, ""), ("Part", False, ""), *((title, True, "") for title in TITLES.values())]
+    rows = block_rows(blocks)
+    whole = [[block.name, block.part, *_cells(row)] for block, row in zip(blocks, rows, strict=True)]
+    slices = [(block, one) for block, row in zip(blocks, rows, strict=True) for one in row["slices"]]
+    slices.sort(key=lambda item: -(item[1]["adapted_rand_error"] or -1.0))
+    each = [
+        [
+            f"{block.volume}, slice {one['slice']}",
+            block.part,
+            *(score_text(n, one[n], 3) or NOTHING for n in TITLES),
+        ]
+        for block, one in slices[:MOST_SLICES]
+    ]
+    return {
+        "blocks": {**table_of(columns, whole), "left_out": 0},
+        "slices": {**table_of(columns, each), "left_out": len(slices) - len(each)},
+    }
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    return [score_text(name, row[name], 3) or NOTHING for name in TITLES]

@@ -1,0 +1,70 @@
+"""Joining fragments, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_unet.inference.agglomeration import agglomerate
+from napari_unet.inference.objects import find_objects
+from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.settings import InferenceSettings
+
+ONE = np.ones((1, 6), np.uint8)
+
+
+def row(*numbers: float) -> np.ndarray:
+    return np.array([numbers], np.float32)
+
+
+def joined(fragments: list[int], inside: list[float], least: float, mask: np.ndarray = ONE) -> list[int]:
+    found = agglomerate(np.array([fragments]), mask, row(*inside)[..., None], least)
+    return [int(number) for number in found[0]]
+
+
+def test_the_lower_probability_at_a_face_decides() -> None:
+    inside = [0.9, 0.9, 0.8, 0.9, 0.3, 0.9]
+    assert joined([1, 1, 2, 2, 3, 3], inside, 0.8) == [1, 1, 1, 1, 2, 2]
+    assert joined([1, 1, 2, 2, 3, 3], inside, 0.81) == [1, 1, 2, 2, 3, 3]
+    assert joined([1, 1, 2, 2, 3, 3], inside, 0.3) == [1, 1, 1, 1, 1, 1]
+
+
+def test_background_and_other_classes_part() -> None:
+    assert joined([1, 1, 0, 2, 2, 3], [0.9] * 6, 0.5) == [1, 1, 0, 2, 2, 2]
+    mask = np.array([[1, 1, 1, 2, 2, 2]], np.uint8)
+    both = np.full((1, 6, 2), 0.9, np.float32)
+    found = agglomerate(np.array([[1, 1, 2, 3, 4, 4]]), mask, both, 0.5)
+    assert found.tolist() == [[1, 1, 1, 2, 2, 2]]
+
+
+def test_after_a_join_the_means_are_those_of_what_was_joined() -> None:
+    """1 and 2 are joined by a face of 0.9. 3 touches 1 by 0.7 and 2 by 0.3: 0.5 is not enough.
+
+    2 2
+    1 3
+    """
+    fragments = np.array([[2, 2], [1, 3]])
+    inside = np.array([[0.9, 0.3], [0.9, 0.7]], np.float32)[..., None]
+    mask = np.ones((2, 2), np.uint8)
+    assert agglomerate(fragments, mask, inside, 0.6).tolist() == [[1, 1], [1, 2]]
+    assert agglomerate(fragments, mask, inside, 0.5).tolist() == [[1, 1], [1, 1]]
+
+
+def dumbbell(neck: float) -> np.ndarray:
+    """Probability of two discs and a neck between them."""
+    y, x = np.mgrid[:21, :41]
+    discs = np.minimum(np.hypot(y - 10, x - 10), np.hypot(y - 10, x - 30)) < 9
+    bridge = (abs(y - 10) < 4) & (x > 10) & (x < 30)
+    return np.where(discs, 0.95, np.where(bridge, neck, 0.05)).astype(np.float32)
+
+
+def test_a_neck_parts_two_discs_only_where_the_network_sees_a_border() -> None:
+    for neck, count in ((0.9, 1), (0.55, 2)):
+        probability = dumbbell(neck)
+        mask = (probability > 0.5).astype(np.uint8)
+        by_shape = find_objects(mask, InferenceSettings(objects="shape"), probability[..., None])
+        assert by_shape.max() == 2
+        settings = InferenceSettings(objects="agglomerate")
+        assert find_objects(mask, settings, probability[..., None]).max() == count
+        volume, probabilities = np.stack([mask] * 9), np.stack([probability[..., None]] * 9)
+        assert find_volume_objects(volume, settings, probabilities).max() == count
+        assert find_volume_objects(volume, settings).max() == 2  # nothing but the shape is known
