@@ -199,7 +199,7 @@ def test_a_tiff_has_the_levels_of_the_ome_zarr(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("napari_unet.export.label_store.SMALLEST", 50)
-    monkeypatch.setattr("napari_unet.export.label_tiff.TILE", 64)
+    monkeypatch.setattr("napari_unet.export.label_files.TILE", 64)
     model = model_of("distance", 2)
     said["answer"] = answer_of(model)
     image = np.broadcast_to((field(5) * 60_000).astype(np.uint16), shape)

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_unet.export.label_store import ANSWERS, RAW, STARS, Index, LabelStore, disk
 from napari_unet.inference.parted_objects import Window
-from napari_unet.inference.stars import (
+from napari_unet.inference.shapes.stars import (
     REACH,
     Stars,
     boxes_of,

@@ -22,8 +22,8 @@ from napari_unet.data.files.pages import page_name
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError, SettingsError, WorkbenchError
+from napari_unet.export.label_files import write_label_tiff
 from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
-from napari_unet.export.label_tiff import write_label_tiff
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.objects import way_of
 from napari_unet.inference.parted_objects import ObjectWay
@@ -350,9 +350,18 @@ def segment_stack(
             rules=rules_for(model, settings, objects=objects),
         )
     if out.suffix.lower() in TIFF_SUFFIXES:
-        axes = [axis for axis, _ in stack.leading]
-        classes = () if objects else model.classes
-        write_label_tiff(out, started.store, axes, stack.name, classes, stack.pixel_size, on_progress, cancel)
+        store = started.store
+        write_label_tiff(
+            out,
+            [store.array(number) for number in range(len(store.levels))],
+            [axis for axis, _ in stack.leading],
+            stack.name,
+            () if objects else model.classes,
+            stack.pixel_size,
+            None if stack.leading else store.read_numbered(),
+            on_progress,
+            cancel,
+        )
         shutil.rmtree(started.store.path, ignore_errors=True)
     else:
         started.store.finish(out)

@@ -268,7 +268,7 @@ def _find_cores(item: _Cores) -> PartCores:
 
 
 @dataclass(frozen=True, eq=False)
-class _Number:
+class _NumberPart:
     part: Part
     source: _Source
     key: str
@@ -280,7 +280,7 @@ class _TooNearError(Exception):
     """The tables of the parts around do not reach far enough."""
 
 
-def _number_part(item: _Number) -> bool:
+def _number_part(item: _NumberPart) -> bool:
     """Number the objects of a part; False: tables of more parts are needed."""
     part, store = item.part, LabelStore.open(item.part.store)
     raw = store.array(RAW)
@@ -339,7 +339,7 @@ def find_numbers(
     todo, reach = parts, 1
     while todo:
         numbers = [
-            _Number(part, source, key, joined.of_pieces[part.place], _around(joined, part.place, reach))
+            _NumberPart(part, source, key, joined.of_pieces[part.place], _around(joined, part.place, reach))
             for part in todo
         ]
         done = work.each(_number_part, numbers, "Numbering objects")
