@@ -268,7 +268,8 @@ def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32
         (Y, X, K + 1) float32: probabilities, and the depth within the polygons that are left.
     """
     objects = star_objects(outputs[..., classes], outputs[..., classes + 1 :])
-    return np.concatenate([outputs[..., :classes], distance_map(objects)[..., None]], axis=-1)
+    depth = distance_map(objects).astype(np.float16).astype(np.float32)
+    return np.concatenate([outputs[..., :classes], depth[..., None]], axis=-1)
 
 
 def _readable(
