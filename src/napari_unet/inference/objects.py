@@ -307,8 +307,8 @@ def flood(
     -----
     What is unknown grows before all markers, and markers begin in the order of rows. So a pixel that a
     marker has here it has in the whole image, too, whatever claims the unknown pixels there, and whenever.
-    By induction over the pixels in the order in which markers claim them: what comes from beyond is nowhere
-    earlier than it is here, neither by its height nor, of equal heights, by its turn.
+    The proof is by induction over the pixels, in the order in which markers claim them. What comes from
+    beyond is nowhere earlier than it is here: not by its height and, of equal heights, not by its turn.
     """
     from skimage.segmentation import watershed
 

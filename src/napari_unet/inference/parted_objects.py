@@ -1,4 +1,4 @@
-"""Objects that are told apart in an image that is never held whole: the same as in all of it at once.
+"""Objects that are separated in an image that is never held whole: the same as in all of it at once.
 
 Cores, and the watershed that grows them, are found part by part. Each part is seen with so much around it
 that nothing beyond can decide anything in it. That is checked for each part (``certain``, ``UNKNOWN``);
@@ -96,7 +96,7 @@ class Window:
 
 @dataclass(frozen=True)
 class ObjectWay:
-    """How touching objects are told apart.
+    """How touching objects are separated.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ def look_for_cores(
     shape : (int, int)
         (Y, X) of the image.
     way : ObjectWay
-        How objects are told apart.
+        How objects are separated.
 
     Returns
     -------
