@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unet.errors import ModelError
-from napari_unet.inference.ensemble import (
+from napari_unet.inference.ensembles.ensemble import (
     EnsembleMember,
     RunningMean,
     flip_back,
@@ -17,8 +17,8 @@ from napari_unet.inference.ensemble import (
     flips_of,
     predict_members,
 )
+from napari_unet.inference.ensembles.selection import SquaredError, greedy_weights
 from napari_unet.inference.predict import FLIPS
-from napari_unet.inference.selection import SquaredError, greedy_weights
 from napari_unet.networks.sizes import InputSizes
 from napari_unet.settings import InferenceSettings
 from support.errors import raises_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.inference.contours import choose_weight, refine, watershed_contours
+from napari_unet.inference.shapes.contours import choose_weight, refine, watershed_contours
 from napari_unet.metrics.regions import regions_of
 
 

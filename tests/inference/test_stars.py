@@ -7,7 +7,7 @@ import pytest
 
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.predict import FLIPS, predict_probabilities
-from napari_unet.inference.stars import Stars, find_stars, star_objects, suppress
+from napari_unet.inference.shapes.stars import Stars, find_stars, star_objects, suppress
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.networks.layers.star_shape import LONGEST, UNIT, directions, encode, turned_rays
 from napari_unet.networks.sizes import InputSizes

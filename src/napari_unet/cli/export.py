@@ -105,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.export.mask_sources import ExportSource, ModelMasks, StoredMasks
     from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.inputs.left_out import LeftOut
+    from napari_unet.workflow.large_images.any_size import segment_any_size
     from napari_unet.workflow.replay.run_record import ExportRun
 
     if options.to is not None:
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     source: ExportSource
     if options.model is not None:
         start_backend()
-        source = ModelMasks(tuple(options.data), options.model)
+        source = ModelMasks(tuple(options.data), options.model, segment=segment_any_size)
     else:
         if len(options.data) > 1:
             raise SettingsError(

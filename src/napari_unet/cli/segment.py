@@ -84,8 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     large = parser.add_argument_group(
         "large images",
-        "Zarr, OME-Zarr, HDF5, and TIFF above 33 megapixels are segmented block by block, into OME-Zarr. "
-        "A model in three dimensions segments them in blocks of slices. A run that was stopped resumes.",
+        "Zarr, OME-Zarr, HDF5, and TIFF above 33 megapixels are segmented block by block, into OME-Zarr or "
+        "tiled TIFF. A model in three dimensions segments them in blocks of slices. A run that was stopped "
+        "resumes.",
     )
     fields = LargeImageSettings.model_fields
     large.add_argument("--stream", action="store_true", help="Treat every TIFF as a large image.")
@@ -100,6 +101,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     large.add_argument(
         "--level", type=int, metavar="N", default=fields["level"].default,
         help=f"{fields['level'].description} (default: {fields['level'].default}).",
+    )  # fmt: skip
+    large.add_argument(
+        "--format", choices=("ome-zarr", "tiff"), default="ome-zarr", dest="file_format",
+        help="Write OME-Zarr, or tiled OME-TIFF with levels of falling resolution (default: ome-zarr).",
     )  # fmt: skip
     large.add_argument(
         "--cluster", default="", metavar="ADDRESS",
@@ -146,7 +151,7 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite, stream=options.stream,
         disagreement=options.disagreement, cluster=options.cluster,
         one_file=options.one_file, link_objects=options.link_objects,
-        over_time=options.over_time,
+        over_time=options.over_time, file_format=options.file_format,
     )  # fmt: skip
 
     def describe() -> SegmentRun:
@@ -163,6 +168,7 @@ def run(options: argparse.Namespace) -> int:
             one_file=options.one_file,
             link_objects=options.link_objects,
             over_time=options.over_time,
+            file_format=options.file_format,
         )
 
     try:

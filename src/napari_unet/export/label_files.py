@@ -9,16 +9,21 @@ import numpy as np
 
 from napari_unet.atomic import atomic_path
 from napari_unet.errors import OutputError
+from napari_unet.progress import tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
 
     from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.data.masks.numbered_objects import NumberedObjects
     from napari_unet.export.segmented import Numbers, SegmentedImage
+    from napari_unet.progress import CancelToken, OnProgress
 
+TILE = 512  # pixels of a side of the tiles of large TIFF
+OME_AXES = "tzc"
 CENTIMETER = 3  # the value of the TIFF tag ResolutionUnit
 INCH = 0.0254  # metres
 
@@ -243,3 +248,100 @@ def _about(
         "pixel_size": {"y": size.y, "x": size.x, "unit": size.unit.replace("µ", "u")} if size else None,
         **image.about,
     }
+
+
+def write_label_tiff(
+    path: Path,
+    levels: Sequence[Any],
+    leading: Sequence[str],
+    name: str,
+    classes: Sequence[str],
+    pixel_size: PixelSize | None,
+    numbered: NumberedObjects | None,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+) -> Path:
+    """Write all levels of labels as a tiled pyramid; memory holds a row of tiles.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        .ome.tif or .tif; whole or not there.
+    levels : sequence of arrays
+        (..., Y, X) unsigned each, read by region: the finest first, each half as large as the one before.
+    leading : sequence of str
+        Names of the axes of slices.
+    name : str
+        Of the image.
+    classes : sequence of str
+        Names of the classes 1..K; empty: labels are numbers of objects.
+    pixel_size : PixelSize or None
+        None if unknown.
+    numbered : NumberedObjects or None
+        The classes of numbered objects.
+    on_progress, cancel
+        As everywhere.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path. It is OME-TIFF if the axes of slices are time, depth and channels at most. The levels
+        are SubIFDs, which tifffile, Bio-Formats and QuPath read.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    Cancelled
+        When it was stopped; nothing is left of it.
+    """
+    import tifffile
+
+    ome = set(leading) <= set(OME_AXES)
+    axes = "".join(leading).upper() + "YX" if ome else "Q" * len(leading) + "YX"
+    metadata: dict[str, Any] = {"axes": axes}
+    if ome:
+        metadata |= {"Name": name, "Channel": {"Name": "classes" if classes else "objects"}}
+        if pixel_size is not None:
+            metadata |= {"PhysicalSizeY": pixel_size.y, "PhysicalSizeYUnit": pixel_size.unit}
+            metadata |= {"PhysicalSizeX": pixel_size.x, "PhysicalSizeXUnit": pixel_size.unit}
+        said = {} if numbered is None else numbered.to_json()
+        names = classes or (() if numbered is None else numbered.names)
+        metadata["MapAnnotation"] = {
+            "Namespace": "napari-unet-workbench/classes",
+            **{str(number): one for number, one in enumerate(names, start=1)},
+            **{key: value for key, value in said.items() if isinstance(value, str)},
+        }
+    bands = [band for level in levels for band in _bands_of(level)]
+    at = iter(tracked(bands, len(bands), "Writing TIFF", on_progress, cancel))
+    with atomic_path(path) as partial, tifffile.TiffWriter(partial, bigtiff=True, ome=ome) as file:
+        for number, level in enumerate(levels):
+            file.write(
+                _tiles_of(level, at),
+                shape=level.shape,
+                dtype=level.dtype,
+                tile=(TILE, TILE),
+                compression="deflate",
+                photometric="minisblack",
+                subifds=len(levels) - 1 if number == 0 else None,
+                subfiletype=1 if number else 0,
+                metadata=None if number else metadata,
+            )
+    return path
+
+
+def _bands_of(level: Any) -> list[tuple[tuple[int, ...], slice]]:
+    """Slice and rows of each row of tiles of an array."""
+    rows = [slice(start, start + TILE) for start in range(0, level.shape[-2], TILE)]
+    return [(index, one) for index in np.ndindex(*level.shape[:-2]) for one in rows]
+
+
+def _tiles_of(level: Any, at: Iterator[tuple[tuple[int, ...], slice]]) -> Iterator[NDArray[Any]]:
+    """The tiles of a level, page by page, row by row."""
+    width = level.shape[-1]
+    for _ in range(len(_bands_of(level))):
+        index, rows = next(at)
+        band = np.asarray(level[(*index, rows)])
+        band = np.pad(band, ((0, TILE - len(band)), (0, -width % TILE)))
+        for start in range(0, width, TILE):
+            yield np.ascontiguousarray(band[:, start : start + TILE])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
 PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
-ANSWERS = "answers"  # (..., K', Y, X) float16, what a network says, where objects are told apart by it
+ANSWERS = "answers"  # (..., K', Y, X) float16, what a network says, where objects are separated by it
 STARS = "stars"  # folder of the rays of possible middles of objects
 HEIGHT = "height"  # how deep in objects pixels lie, by the network
 SCRATCH = (
@@ -302,7 +302,7 @@ class LabelStore:
 
     @property
     def has_answers(self) -> bool:
-        """Whether what the network says is stored, as objects are told apart by it."""
+        """Whether what the network says is stored, as objects are separated by it."""
         return ANSWERS in self.group
 
     def scratch(self, key: str, dtype: str, channels: int = 0) -> None:

@@ -25,6 +25,7 @@ RISE_OF_PROBABILITY = 0.1
 SMALLEST_CORE = 4  # pixels; what is smaller is noise in the network's output
 FIRST = 2.0**40  # below all heights: markers grow before anything else, in the order of rows
 UNKNOWN = np.iinfo(np.int32).max
+NOWHERE = 1e6  # pixels to the edge of a mask that has none
 BAND = 64  # rows that are smoothed together
 _SHARES = [math.exp(-((by / SMOOTH) ** 2) / 2) for by in range(5)]
 WEIGHTS = tuple(np.float32(share / (2 * sum(_SHARES) - _SHARES[0])) for share in _SHARES)
@@ -225,15 +226,21 @@ def learned_cores(
 
 def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
     """Probability, or distance to the mask's edge, and its maxima."""
-    import cv2
-
     if probability is None:
-        padded = np.pad(inside.astype(np.uint8), 1, mode="edge")
-        distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+        distance = distance_within(np.pad(inside, 1, mode="edge"))[1:-1, 1:-1]
         height, rise = smoothed(distance), RISE_OF_SHAPE
     else:
         height, rise = smoothed(probability), RISE_OF_PROBABILITY
     return maxima(inside, height, rise)
+
+
+def distance_within(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(Y, X) float32: distance to the mask's edge, the same to the bit wherever the mask lies in an image."""
+    from scipy import ndimage
+
+    if inside.all():
+        return np.full(inside.shape, NOWHERE, np.float32)
+    return np.asarray(ndimage.distance_transform_edt(inside), np.float32)
 
 
 def maxima(inside: NDArray[np.bool_], height: NDArray[np.float32], rise: float) -> Cores:
@@ -313,8 +320,8 @@ def flood(
     -----
     What is unknown grows before all markers, and markers begin in the order of rows. So a pixel that a
     marker has here it has in the whole image, too, whatever claims the unknown pixels there, and whenever.
-    By induction over the pixels in the order in which markers claim them: what comes from beyond is nowhere
-    earlier than it is here, neither by its height nor, of equal heights, by its turn.
+    The proof is by induction over the pixels, in the order in which markers claim them. What comes from
+    beyond is nowhere earlier than it is here: not by its height and, of equal heights, not by its turn.
     """
     from skimage.segmentation import watershed
 

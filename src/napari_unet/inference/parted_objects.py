@@ -1,4 +1,4 @@
-"""Objects that are told apart in an image that is never held whole: the same as in all of it at once.
+"""Objects that are separated in an image that is never held whole: the same as in all of it at once.
 
 Cores, and the watershed that grows them, are found part by part. Each part is seen with so much around it
 that nothing beyond can decide anything in it. That is checked for each part (``certain``, ``UNKNOWN``);
@@ -17,6 +17,7 @@ from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
     UNKNOWN,
+    distance_within,
     filled_up,
     flood,
     learned_cores,
@@ -95,7 +96,7 @@ class Window:
 
 @dataclass(frozen=True)
 class ObjectWay:
-    """How touching objects are told apart.
+    """How touching objects are separated.
 
     Attributes
     ----------
@@ -152,13 +153,11 @@ def _peaks(
 
 def _distance(inside: NDArray[np.bool_], cut: Sides, closed: bool) -> NDArray[np.float32]:
     """Distance to the mask's edge; where the image is cut off the mask ends there, or it never ends."""
-    import cv2
-
-    padded = np.pad(inside.astype(np.uint8), 1, mode="edge")
+    padded = np.pad(inside, 1, mode="edge")
     if closed:
         for one, side in zip(cut, (padded[:1], padded[-1:], padded[:, :1], padded[:, -1:]), strict=True):
-            side *= not one
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1])
+            side &= not one
+    return distance_within(padded)[1:-1, 1:-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +193,7 @@ def look_for_cores(
     shape : (int, int)
         (Y, X) of the image.
     way : ObjectWay
-        How objects are told apart.
+        How objects are separated.
 
     Returns
     -------

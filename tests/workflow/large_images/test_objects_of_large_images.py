@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from scipy import ndimage
 
+from napari_unet.data.catalog import open_images
 from napari_unet.data.files.lazy_stack import lazy_stack
+from napari_unet.data.files.pixel_size import PixelSize
+from napari_unet.data.masks.numbered_objects import find_numbered
 from napari_unet.data.sample import Sample
 from napari_unet.errors import Cancelled
 from napari_unet.export.label_store import SCRATCH, LabelStore
@@ -20,11 +24,12 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
-from napari_unet.workflow.large_images import answers
+from napari_unet.workflow.large_images import answers, any_size
 from napari_unet.workflow.large_images import plan as large_module
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.segment import segment_samples as small_images
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,7 +142,7 @@ def test_objects_are_those_of_the_whole_image(
     image = (field(5) * 60_000).astype(np.uint16)
     image[:30, 100:140] = 0  # a hole without data
     expected = in_memory(image, model)
-    assert expected.objects.max() > 5
+    assert expected.objects.max() > 3
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
     found = result(out)
     assert_same_objects(found, expected.objects)
@@ -185,6 +190,97 @@ def test_what_is_stopped_anywhere_is_resumed(words: str, tmp_path: Path, said: d
     assert not out.exists()
     segment_stack(lazy_stack(image), model, out, objects=True)
     assert_same_objects(result(out), in_memory(image, model).objects)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [(SHAPE, "yx"), ((2, *SHAPE), "zyx"), ((2, *SHAPE), "qyx")])
+@pytest.mark.parametrize("objects", [True, False])
+def test_a_tiff_has_the_levels_of_the_ome_zarr(
+    objects: bool, shape: tuple[int, ...], axes: str, tmp_path: Path, said: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("napari_unet.export.label_store.SMALLEST", 50)
+    monkeypatch.setattr("napari_unet.export.label_files.TILE", 64)
+    model = model_of("distance", 2)
+    said["answer"] = answer_of(model)
+    image = np.broadcast_to((field(5) * 60_000).astype(np.uint16), shape)
+    stack = replace(lazy_stack(image, axes=axes), pixel_size=PixelSize(0.5, 0.25, "µm"))
+    zarr_path = segment_stack(stack, model, tmp_path / "a.ome.zarr", objects=objects)
+    cancel = CancelToken()
+
+    def stop(progress: Progress) -> None:
+        if progress.message == "Writing TIFF" and progress.done > 1:
+            cancel.cancel()
+
+    path = tmp_path / "a.ome.tif"
+    with pytest.raises(Cancelled):
+        segment_stack(stack, model, path, objects=objects, on_progress=stop, cancel=cancel)
+    assert not path.exists()
+    segment_stack(stack, model, path, objects=objects)
+    assert not list(tmp_path.glob("*.unfinished"))
+    store = LabelStore.open(zarr_path)
+    with tifffile.TiffFile(path) as file:
+        levels = file.series[0].levels
+        assert len(levels) == len(store.levels) == 3
+        assert file.pages[0].is_tiled
+        assert file.is_bigtiff
+        for level, expected in zip(levels, store.levels, strict=True):
+            assert level.dtype == expected.dtype
+            np.testing.assert_array_equal(level.asarray(), np.asarray(expected))
+        if axes != "qyx":
+            assert 'PhysicalSizeX="0.25"' in file.ome_metadata
+    if objects and axes == "yx":
+        numbered = find_numbered(path.read_bytes(), path.name)
+        expected_classes = store.read_numbered()
+        assert numbered is not None
+        assert expected_classes is not None
+        np.testing.assert_array_equal(numbered.classes, expected_classes.classes)
+    with raises_code("output.exists"):
+        segment_stack(stack, model, path, objects=objects)
+    segment_stack(stack, model, path, objects=objects, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("separation", "classes", "changes"),
+    [
+        ("star", 2, {}),
+        ("distance", 1, {"minimum_size": 60}),
+        ("none", 2, {"class_of": "pixels"}),
+        ("none", 1, {}),
+    ],
+)
+def test_what_is_scored_and_exported_of_a_large_image_is_that_of_a_small_one(
+    separation: str, classes: int, changes: dict[str, Any], said: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    model = model_of(separation, classes, **changes)
+    said["answer"] = answer_of(model)
+    image = (field(5) * 60_000).astype(np.uint16)
+    expected = in_memory(image, model)
+    monkeypatch.setattr(any_size, "is_large_sample", lambda sample: sample.id == "a")
+    samples = [Sample(name, lambda: image[..., None]) for name in "bac"]
+    before, found, after = any_size.segment_any_size(samples, model)
+    assert not isinstance(before, any_size.LargeSegmentation)
+    assert not isinstance(after, any_size.LargeSegmentation)
+    assert isinstance(found, any_size.LargeSegmentation)
+    assert found.sample.id == "a"
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    assert_same_objects(found.objects, expected.objects)
+    assert found.separation_kind == expected.separation_kind
+    if expected.separation is not None:
+        np.testing.assert_array_equal(found.separation, expected.separation)
+    other = np.zeros(found.objects.max() + 1, np.int64)
+    other[found.objects.ravel()] = expected.objects.ravel()
+    assert sorted(other[list(found.ties)].tolist()) == list(expected.ties)
+
+
+def test_a_large_tiff_of_a_data_set_is_known_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((60, 50), np.uint8))
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((20, 20), np.uint8))
+    monkeypatch.setattr(any_size, "LARGE", 2000)
+    assert [any_size.is_large_sample(sample) for sample in open_images((tmp_path,))] == [True, False]
 
 
 def assert_alike(found: np.ndarray, expected: np.ndarray) -> None:

@@ -170,9 +170,6 @@ def test_objects_are_the_connected_pieces_of_the_whole(
     pairs = np.unique(np.stack([found.ravel(), expected.ravel()]), axis=1)
     assert pairs.shape[1] == expected.max() + 1
     np.testing.assert_array_equal(result(out, 1), found[::2, ::2])
-    learned = settings.model_copy(update={"objects": "shape"})
-    with raises_code("settings.objects.unsupported"):
-        segment_stack(lazy_stack(image), model, tmp_path / "b.ome.zarr", learned, objects=True)
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path, image: np.ndarray, model: Model) -> None:
@@ -286,7 +283,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
     sizes: list[int] = []
     true = average_over_flips
 
-    def scarce(network: Any, batch: np.ndarray, flips: str) -> np.ndarray:
+    def scarce(network: Any, batch: np.ndarray, flips: str, rays: int) -> np.ndarray:
         sizes.append(len(batch))
         if len(batch) > 2:
             raise MemoryError

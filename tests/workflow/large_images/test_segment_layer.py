@@ -15,6 +15,7 @@ from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import Cancelled
+from napari_unet.models.ensemble import Ensemble, Member, load_any, save_ensemble
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, Progress
@@ -22,6 +23,7 @@ from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.large_images.segment_layer import SegmentLayerTask
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +42,7 @@ def image() -> np.ndarray:
 def task_of(image: np.ndarray, model: Path, folder: Path) -> SegmentLayerTask:
     pixels = image[..., None]
     reference = CallReference("a", FromCaller(lambda: pixels), region=FromCaller(lambda y, x: pixels[y, x]))
-    settings = load_model(model).recipe.inference
+    settings = load_any(model).recipe.inference
     return SegmentLayerTask(model, reference, pixels.shape, folder, "a tiny", settings, SMALL)
 
 
@@ -99,3 +101,22 @@ def test_another_memory_goes_on_or_begins_beside_but_never_refuses(
         assert started.name == "a tiny.ome.zarr.unfinished"
         out = replace(task, large=LARGE).run(lambda _: None, CancelToken())
         assert [out.name] == names
+
+
+def test_an_ensemble_makes_the_mask_that_it_makes_of_files(
+    image: np.ndarray, grey_model: Path, tmp_path: Path
+) -> None:
+    other = write_tiny_model(tmp_path / "other", seed=5)
+    first = load_model(grey_model)
+    members = (Member(grey_model, 0.5), Member(other, 0.5))
+    both = save_ensemble(
+        Ensemble(first.recipe, first.normalization, first.classes, {}, members), tmp_path / "both"
+    )
+    found = labels(task_of(image, both, tmp_path / "masks").run(lambda _: None, CancelToken()))
+    expected = segment_stack(
+        lazy_stack(image), load_any(both, default_precision()), tmp_path / "a.ome.zarr", None, SMALL
+    )
+    np.testing.assert_array_equal(found, labels(expected))
+    assert (
+        found != labels(task_of(image, other, tmp_path / "alone").run(lambda _: None, CancelToken()))
+    ).any()

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from napari_unet.data.sample import Sample
-from napari_unet.inference.ensemble import flips_of
+from napari_unet.inference.ensembles.ensemble import flips_of
 from napari_unet.inference.postprocess import SOFT
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization

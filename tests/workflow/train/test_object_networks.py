@@ -15,7 +15,6 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
-from napari_unet.workflow.large_images.segment_large import check_pixels
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.forecast_task import PlanTask
 from napari_unet.workflow.train.recipes import fit_recipe, own_separation, recipe
@@ -49,8 +48,6 @@ def test_trained_saved_used_and_refused(nuclei_folder: Path, tmp_path: Path) -> 
         run_inline(FineTuneTask(tmp_path / "m", (), tmp_path / "n"))
     with raises_code("model.network.objects"):
         onnx_model(model)
-    with raises_code("model.network.objects"):
-        check_pixels(model)
 
 
 def test_network_and_separation_go_together(nuclei_folder: Path) -> None:

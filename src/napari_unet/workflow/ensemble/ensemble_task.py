@@ -14,8 +14,8 @@ from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import SettingsError
 from napari_unet.evaluation.leakage import TrainingMembership
+from napari_unet.inference.ensembles.selection import ROUNDS, SquaredError, greedy_weights
 from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.inference.selection import ROUNDS, SquaredError, greedy_weights
 from napari_unet.metrics.object_confidence import KEY as CONFIDENCE
 from napari_unet.metrics.overlap import count_overlap, image_score
 from napari_unet.models.ensemble import (

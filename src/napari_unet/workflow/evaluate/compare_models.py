@@ -18,7 +18,7 @@ from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.inputs.image_reference import References
 from napari_unet.workflow.inputs.labelled_images import as_dataset
-from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.large_images.any_size import segment_any_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,7 +159,7 @@ def score_model(
     """
     found: dict[str, float] = {}
     cached = [replace(s, load_image=partial(judges.image, s)) for s in judges.samples]
-    for result in segment_samples(cached, model, cancel=cancel):
+    for result in segment_any_size(cached, model, cancel=cancel):
         reference = judges.mask(result.sample)
         found[result.sample.id] = image_scores(
             reference.labels, result.mask, len(model.classes), reference.weights, rules.empty

@@ -12,7 +12,7 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.workflow.export.mask_sources import segmented
 from napari_unet.workflow.inputs.left_out import LeftOut, check_size
 from napari_unet.workflow.inputs.mask_folder import read_masks
-from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.large_images.any_size import segment_any_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +73,7 @@ def model_predictions(
             raise error
         on_problem(LeftOut.of(sample, error))
 
-    for result in segment_samples(dataset.samples, model, settings, cancel, tell):
+    for result in segment_any_size(dataset.samples, model, settings, cancel, tell):
         number = partial(getattr, result, "objects")
         said = result.probabilities, result.separation, result.ties
         yield Predicted(result.sample, result.mask, number, *said)

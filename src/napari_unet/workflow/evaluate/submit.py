@@ -27,7 +27,7 @@ from napari_unet.progress import tracked
 from napari_unet.workflow.inputs.content_path import content_hash
 from napari_unet.workflow.inputs.left_out import LeftOut, check_some_left
 from napari_unet.workflow.inputs.mask_folder import read_masks
-from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.large_images.any_size import segment_any_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,7 +176,7 @@ class SubmitTask:
     ) -> Masks:
         """Masks of images, or their objects where a row is an object."""
         if model is not None:
-            for result in segment_samples(samples, model, cancel=cancel, on_problem=leave_out):
+            for result in segment_any_size(samples, model, cancel=cancel, on_problem=leave_out):
                 yield result.sample, result.objects if layout.objects else result.mask
             return
         assert self.masks is not None

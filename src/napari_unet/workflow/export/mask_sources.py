@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
     from napari_unet.workflow.segment.prediction import Prediction
+    from napari_unet.workflow.segment.segment_samples import Segmentation
 
 PAGE_NUMBER = re.compile(r"(?<=\w)\[(\d+)\]$")  # after the name of a stack, from 0
 IGNORE = 255  # in masks of projects: nobody knows
@@ -105,12 +106,15 @@ class ModelMasks:
         Instead of the model's own.
     names : tuple of str, optional
         Only these images.
+    segment : callable
+        As ``segment_samples``; or ``segment_any_size``, which goes about large images block by block.
     """
 
     inputs: tuple[Path, ...]
     model: Path
     settings: InferenceSettings | None = None
     names: tuple[str, ...] | None = None
+    segment: Callable[..., Iterator[Segmentation]] = segment_samples
 
     def open(self) -> OpenedMask:
         """Look what there is; the model is loaded when the first image is wanted."""
@@ -129,7 +133,7 @@ class ModelMasks:
         about = {"model": self.model.name, "threshold": settings.threshold, "program": PROGRAM}
         confidence = ObjectConfidence.of(model.provenance)
         failed: list[Failed] = []
-        results = segment_samples(
+        results = self.segment(
             samples,
             model,
             settings,

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_unet.export.label_store import ANSWERS, RAW, STARS, Index, LabelStore, disk
 from napari_unet.inference.parted_objects import Window
-from napari_unet.inference.stars import (
+from napari_unet.inference.shapes.stars import (
     REACH,
     Stars,
     boxes_of,
@@ -55,7 +55,7 @@ def keep_middles(
         path.parent.mkdir(exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with partial.open("wb") as file:
-            np.savez(file, places=places, rays=rays[y, x].astype(np.float16))
+            np.savez(file, places=places, rays=rays[y, x].clip(0, 1).astype(np.float16))
         partial.replace(path.with_name(f"{path.name}.npz"))
 
 

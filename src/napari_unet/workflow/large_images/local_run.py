@@ -249,6 +249,7 @@ def write_block(
         If the disk refuses.
     """
     classes = len(model.classes)
+    outputs, rays = outputs[..., : classes + 1], outputs[..., classes + 1 :]
     outputs = np.clip(outputs, 0.0, 1.0).astype(np.float16).astype(np.float32)
     network = model.recipe.network
     index, place = large.stack.indices[block.image], large.plan.result(block.number)
@@ -257,7 +258,9 @@ def write_block(
         nothing = np.ones(outputs.shape[:2], np.uint8)
         leave_blank(large, block, nothing, constant)
         outputs[nothing == 0] = 0
-        write_answers(store, index, place, outputs, classes, block.number)
+        if rays.size and not nothing.all():
+            rays = np.where(nothing[..., None] == 0, np.float32(0), rays)
+        write_answers(store, index, place, outputs, rays, block.number)
         mask = raw_mask(outputs[..., :classes], large.settings, network.activation, whole)
         store.write(key, index, *place, mask)
         return

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.large_images.segment_large import FileFormat
 
 LARGE = 2**25  # pixels of an image from which on it is gone about block by block
 
@@ -45,12 +46,15 @@ class SegmentFilesTask(SegmentTask):
         Of large files, as ``SegmentLargeTask`` has them.
     stream : bool
         Whether every TIFF is taken for a large file.
+    file_format : str
+        Of the masks of large files, see ``SegmentLargeTask``.
     """
 
     large: LargeImageSettings = field(default_factory=LargeImageSettings)
     channels: tuple[str, ...] = ()
     stream: bool = False
     cluster: str | Client = ""
+    file_format: FileFormat = "ome-zarr"
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; gives the paths of the results.
@@ -88,6 +92,7 @@ class SegmentFilesTask(SegmentTask):
         streamed = SegmentLargeTask(
             large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite,
             self.cluster, self.objects, beside_others=bool(small), link_objects=self.link_objects,
+            file_format=self.file_format,
         )  # fmt: skip
         streamed.check_targets()
         done = Written()

@@ -7,13 +7,14 @@ import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_unet import __version__
 from napari_unet.atomic import check_outputs
 from napari_unet.data.file_names import safe_stem
+from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES
 from napari_unet.data.files.lazy_files import open_lazy_images
 from napari_unet.data.files.lazy_stack import in_order_of
 from napari_unet.data.files.lazy_tiff import count_tiff_stacks, stem_of_part
@@ -22,6 +23,7 @@ from napari_unet.data.volumes.voxel_size import VoxelSize
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError, SettingsError, WorkbenchError
+from napari_unet.export.label_files import write_label_tiff
 from napari_unet.export.label_store import RAW, LabelStore, unfinished
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.objects import way_of
@@ -59,8 +61,11 @@ if TYPE_CHECKING:
     from napari_unet.workflow.large_images.local_run import Focus
     from napari_unet.workflow.large_images.parts import Spread
 
+    FileFormat = Literal["ome-zarr", "tiff"]
+
 SUFFIX = ".ome.zarr"
 HEIGHTS = {"distance": "float16", "border": "float32"}  # that lose nothing
+SUFFIXES = {"ome-zarr": SUFFIX, "tiff": ".ome.tif"}
 # Beginnings of the codes of errors that leave other images as they are.
 OF_ONE_IMAGE = ("data.image.", "data.file.", "model.channels.", "settings.channel.", "settings.level.")
 WORDS = {
@@ -130,6 +135,8 @@ class SegmentLargeTask:
         out.
     link_objects : bool
         Whether an object of a stack has one number in all slices where it overlaps itself.
+    file_format : str
+        "ome-zarr", or "tiff": a tiled OME-TIFF with the same levels, STEM.ome.tif.
     """
 
     inputs: tuple[Path, ...]
@@ -143,6 +150,7 @@ class SegmentLargeTask:
     objects: bool = False
     beside_others: bool = False
     link_objects: bool = False
+    file_format: FileFormat = "ome-zarr"
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; gives the paths of the results. A run that was stopped continues where it was.
@@ -188,7 +196,7 @@ class SegmentLargeTask:
                         unlike.compare(name, stack.read(stack.indices[0], *map(middle, stack.shape[:2])))
                     done.append(
                         segment_stack(
-                            stack, model, self.out / f"{stem}{SUFFIX}", self.settings, self.large,
+                            stack, model, self.out / f"{stem}{self._suffix}", self.settings, self.large,
                             precision=precision, overwrite=self.overwrite, on_progress=on_progress,
                             cancel=cancel, cluster=cluster, source=self.model, objects=self.objects,
                             link_objects=self.link_objects,
@@ -211,9 +219,13 @@ class SegmentLargeTask:
             stack = stack.choose(self.channels)
         return in_order_of(model.normalization.channel_names, stack)
 
+    @property
+    def _suffix(self) -> str:
+        return SUFFIXES[self.file_format]
+
     def check_targets(self) -> None:
         """Refuse to replace results that are there; what was begun is continued. See ``check_outputs``."""
-        targets = [self.out / f"{stem}{SUFFIX}" for _, stems in self._results() for stem in stems]
+        targets = [self.out / f"{stem}{self._suffix}" for _, stems in self._results() for stem in stems]
         check_outputs(targets, self.inputs, overwrite=self.overwrite)
 
     def _results(self) -> list[tuple[Path, list[str]]]:
@@ -248,7 +260,7 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
     kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
     some = np.zeros((1, 1), np.float32)
     how = way_of(settings, some[..., None], None if kind == "none" else some, kind)
-    if how == "connected" or not (objects or whole):
+    if not whole and (how == "connected" or not objects):
         return None
     if how == "agglomerate":
         raise SettingsError(
@@ -291,7 +303,7 @@ def segment_stack(
     model : Model or Ensemble
         To be put on it.
     out : pathlib.Path
-        Of the result, an OME-Zarr of labels.
+        Of the result, an OME-Zarr of labels; a tiled TIFF of the same levels if it ends in .tif.
     settings : InferenceSettings, optional
         Instead of the model's own.
     large : LargeImageSettings, optional
@@ -372,7 +384,22 @@ def segment_stack(
         if links:
             link_slices(started.store, model.classes, on_progress, cancel, spread)
     forget_answers(started.store.path)
-    started.store.finish(out)
+    if out.suffix.lower() in TIFF_SUFFIXES:
+        store = started.store
+        write_label_tiff(
+            out,
+            [store.array(number) for number in range(len(store.levels))],
+            [axis for axis, _ in stack.leading],
+            stack.name,
+            () if objects else model.classes,
+            stack.pixel_size,
+            None if stack.leading else store.read_numbered(),
+            on_progress,
+            cancel,
+        )
+        shutil.rmtree(started.store.path, ignore_errors=True)
+    else:
+        started.store.finish(out)
     return out
 
 
@@ -387,8 +414,11 @@ def start_result(
     *,
     objects: bool = False,
     links: bool = False,
+    answers: bool = False,
 ) -> StartedResult:
     """Make the store of a result, or take up one that was begun with the same image, model and settings.
+
+    With `answers` all that the network says stays in it until it is finished.
 
     Raises
     ------
@@ -399,8 +429,9 @@ def start_result(
     path = unfinished(out)
     if overwrite:
         for old in (path, out):
-            _remove(old)
-    if out.exists():
+            if not (old == out and out.is_file()):  # a file is replaced when the new one is whole
+                _remove(old)
+    if out.exists() and not (overwrite and out.is_file()):
         raise OutputError(
             f"{out} is there already",
             code="output.exists",
@@ -418,7 +449,7 @@ def start_result(
         wanted["settings"]["link_objects"] = True
     if rules is not None and rules.way.how == "learned":
         wanted["settings"]["core"] = settings.core
-    apart = rules is not None and not in_3d
+    apart = answers or (rules is not None and not in_3d)
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"

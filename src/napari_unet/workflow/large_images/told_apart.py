@@ -1,4 +1,4 @@
-"""Objects of a large image that are told apart by its network, its probability or its shape, from the disk.
+"""Objects of a large image, separated by its network, its probability or its shape, from the disk.
 
 While blocks are segmented, what the network says of them is stored in half precision, as it is rounded for
 small images. Then objects are found part by part (``inference.parted_objects``) and numbered: those that the
@@ -48,7 +48,7 @@ class ObjectRules:
     settings : InferenceSettings
         Threshold, minimum size.
     way : ObjectWay
-        How touching objects are told apart.
+        How touching objects are separated.
     separation : str
         Of the network.
     activation : str
@@ -96,13 +96,13 @@ def write_answers(
     index: Index,
     place: tuple[slice, slice],
     outputs: NDArray[np.float32],
-    classes: int,
+    rays: NDArray[np.float32],
     block: int,
 ) -> None:
-    """Store what was said of a block: (Y, X, K') float32, the classes first, rounded to half precision."""
-    if outputs.shape[-1] > classes + 1:
-        keep_middles(store, index, block, place, outputs[..., classes], outputs[..., classes + 1 :])
-    said = np.moveaxis(outputs[..., : classes + 1], -1, 0).astype(np.float16)
+    """Store what was said of a block: (Y, X, K') float32, the classes first, and (Y, X, 32) rays, if any."""
+    if rays.shape[-1]:
+        keep_middles(store, index, block, place, outputs[..., -1], rays)
+    said = np.moveaxis(outputs, -1, 0).astype(np.float16)
     store.write_channels(ANSWERS, index, *place, said)
 
 
@@ -268,7 +268,7 @@ def _find_cores(item: _Cores) -> PartCores:
 
 
 @dataclass(frozen=True, eq=False)
-class _Number:
+class _NumberPart:
     part: Part
     source: _Source
     key: str
@@ -280,7 +280,7 @@ class _TooNearError(Exception):
     """The tables of the parts around do not reach far enough."""
 
 
-def _number_part(item: _Number) -> bool:
+def _number_part(item: _NumberPart) -> bool:
     """Number the objects of a part; False: tables of more parts are needed."""
     part, store = item.part, LabelStore.open(item.part.store)
     raw = store.array(RAW)
@@ -339,7 +339,7 @@ def find_numbers(
     todo, reach = parts, 1
     while todo:
         numbers = [
-            _Number(part, source, key, joined.of_pieces[part.place], _around(joined, part.place, reach))
+            _NumberPart(part, source, key, joined.of_pieces[part.place], _around(joined, part.place, reach))
             for part in todo
         ]
         done = work.each(_number_part, numbers, "Numbering objects")

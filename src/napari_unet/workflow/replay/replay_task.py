@@ -21,6 +21,7 @@ from napari_unet.workflow.export.export_task import ExportTask
 from napari_unet.workflow.export.mask_sources import ModelMasks, StoredMasks
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.finetune.training_examples import read_corrections
+from napari_unet.workflow.large_images.any_size import segment_any_size
 from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
 from napari_unet.workflow.replay.recorded_images import RecordedImages, given_data
 from napari_unet.workflow.replay.replay_images import RecordedMasks, SegmentImagesTask
@@ -132,6 +133,7 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
                 tuple(place.found for place in run.data), run.model.found, out, run.probabilities,
                 run.settings, run.objects, run.names, run.format, run.disagreement, overwrite,
                 large=run.large, channels=run.channels, stream=run.stream,
+                file_format=run.file_format,
                 one_file=run.one_file, link_objects=run.link_objects, over_time=run.over_time,
             )  # fmt: skip
         case SegmentRun():
@@ -176,7 +178,7 @@ def _export(run: ExportRun, out: Path, overwrite: bool) -> ExportTask:
         )
     elif run.model is not None:
         inputs = tuple(place.found for place in run.data)
-        source = ModelMasks(inputs, run.model.found, run.settings, run.names)
+        source = ModelMasks(inputs, run.model.found, run.settings, run.names, segment_any_size)
     else:
         source = StoredMasks(run.data[0].found, _found(run.masks), run.format, run.classes)
     size = parse_pixel_size(run.pixel_size) if run.pixel_size else None

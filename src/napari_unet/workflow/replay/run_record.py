@@ -50,6 +50,7 @@ class SegmentRun(Settings):
     objects: bool = False
     disagreement: bool = False
     large: LargeImageSettings = Field(default_factory=LargeImageSettings)
+    file_format: Literal["ome-zarr", "tiff"] = "ome-zarr"
     channels: tuple[str, ...] = ()
     stream: bool = False
     one_file: bool = False

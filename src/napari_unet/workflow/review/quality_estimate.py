@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.data.files.channels import channels_of
 from napari_unet.data.volumes.slices import with_neighbours
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.ensemble import flip_back, flip_image, flips_of
+from napari_unet.inference.ensembles.ensemble import flip_back, flip_image, flips_of
 from napari_unet.inference.postprocess import expected_iou, mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts

@@ -14,13 +14,13 @@ from napari_unet.data.files.channels import channels_of
 from napari_unet.data.volumes.slices import place_of, with_neighbours
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
-from napari_unet.inference.contours import refine
-from napari_unet.inference.ensemble import EnsembleMember, flips_of, predict_members
+from napari_unet.inference.ensembles.ensemble import EnsembleMember, flips_of, predict_members
 from napari_unet.inference.object_classes import one_class_in_each, reads_classes
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
 from napari_unet.inference.predict import predict_probabilities
-from napari_unet.inference.stars import star_objects
+from napari_unet.inference.shapes.contours import refine
+from napari_unet.inference.shapes.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import prepare_image
 from napari_unet.models.normalization import is_constant, known_pixels, resize
@@ -280,7 +280,8 @@ def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32
         (Y, X, K + 1) float32: probabilities, and the depth within the polygons that are left.
     """
     objects = star_objects(outputs[..., classes], outputs[..., classes + 1 :])
-    return np.concatenate([outputs[..., :classes], distance_map(objects)[..., None]], axis=-1)
+    depth = distance_map(objects).astype(np.float16).astype(np.float32)
+    return np.concatenate([outputs[..., :classes], depth[..., None]], axis=-1)
 
 
 def _readable(

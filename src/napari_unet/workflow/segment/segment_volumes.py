@@ -15,7 +15,7 @@ from napari_unet.data.volumes.slices import (
     stacked,
 )
 from napari_unet.errors import ModelError, WorkbenchError
-from napari_unet.inference.ensemble import RunningMean
+from napari_unet.inference.ensembles.ensemble import RunningMean
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.normalization import resize

@@ -12,7 +12,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError
 from napari_unet.evaluation.leakage import TrainingMembership
-from napari_unet.inference.contours import WEIGHTS, choose_weight, refine, watershed_contours
+from napari_unet.inference.shapes.contours import WEIGHTS, choose_weight, refine, watershed_contours
 from napari_unet.metrics.regions import compare_partitions, regions_of
 from napari_unet.models.ensemble import Ensemble, load_any, save_ensemble
 from napari_unet.models.model import save_model

@@ -438,4 +438,4 @@ def goes_by_blocks(model: ModelCard, settings: InferenceSettings) -> bool:
     """Whether a model can be asked block by block; the others see an image as a whole, as small ones are."""
     network = model.recipe.network
     whole = settings.refinement or (network.presence and settings.least_presence)
-    return not (model.members or network.separation == "objects" or whole)
+    return not whole
