@@ -50,7 +50,7 @@ PARTS = {
         {"found_project"},
         {"task_runner"},
         {"workspace"},
-        {"run_history", "current_project", "recent_projects"},
+        {"run_history", "projects"},
         {"channel_memory", "compute_place", "disk_masks", "export_masks", "painting", "quality"},
         {"learn", "fill_between"},
         {"session"},

@@ -280,7 +280,7 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
     def refuse(*arguments: Any, **more: Any) -> Any:
         raise OutputError("the disk is full", code="output.unwritable")
 
-    monkeypatch.setattr("napari_unet.session.current_project.Project.create", refuse)
+    monkeypatch.setattr("napari_unet.session.projects.current_project.Project.create", refuse)
     told: list[Any] = []
     lesson.session.projects.noted.connect(told.append)
     for _ in range(2):  # the second is asked for before the project is tried again

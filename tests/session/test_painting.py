@@ -28,9 +28,9 @@ from napari_unet.project.corrections.corrections import Corrections
 from napari_unet.project.corrections.mask_files import MaskFolder
 from napari_unet.project.lock import ProjectLock
 from napari_unet.project.project import Project
-from napari_unet.session import current_project
 from napari_unet.session.auto_project import own_folder
 from napari_unet.session.images.collection import Collection
+from napari_unet.session.projects import current_project
 from napari_unet.session.session import Session
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.segment.prediction import Prediction, Region

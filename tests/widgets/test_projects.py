@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtWidgets import QInputDialog
 
 from napari_unet.project.project_file import read_project_file
-from napari_unet.session.recent_projects import recent_projects
+from napari_unet.session.projects.recent_projects import recent_projects
 from support.hands import LONG, choose, click, segment, settled
 
 pytestmark = [

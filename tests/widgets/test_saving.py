@@ -106,7 +106,7 @@ def test_a_folder_that_vanishes_while_painting_is_said_and_taken_up_again(
 def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     ready: Any, viewer: Any, qtbot: Any, notifications: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.session import current_project
+    from napari_unet.session.projects import current_project
 
     create = Project.create
 

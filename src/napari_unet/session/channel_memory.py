@@ -12,8 +12,8 @@ from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.session.auto_project import own_folder, own_projects
 
 if TYPE_CHECKING:
-    from napari_unet.session.current_project import CurrentProject
     from napari_unet.session.images.collection import Collection
+    from napari_unet.session.projects.current_project import CurrentProject
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
 

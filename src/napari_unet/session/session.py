@@ -9,7 +9,6 @@ from napari_unet.engine.chosen import ComputeHost
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.channel_memory import ChannelMemory
 from napari_unet.session.compute_place import ComputePlace
-from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.disk_masks import DiskMasks
 from napari_unet.session.fill_between import FillBetween
 from napari_unet.session.learn.background_job import BackgroundJob
@@ -18,6 +17,7 @@ from napari_unet.session.learn.learning import Learning
 from napari_unet.session.learn.new_model import NewModelTraining
 from napari_unet.session.learn.strokes import StrokeLearning
 from napari_unet.session.painting import Painting
+from napari_unet.session.projects.current_project import CurrentProject
 from napari_unet.session.quality.object_tables import ObjectTables
 from napari_unet.session.quality.quality_estimates import QualityEstimates
 from napari_unet.session.quality.series_objects import SeriesObjects

@@ -10,13 +10,13 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.outcome import Outcome
-from napari_unet.session.recent_projects import recent_projects, remember_project
+from napari_unet.session.projects.recent_projects import recent_projects, remember_project
 from napari_unet.widgets.parts.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_unet.session.recent_projects import RecentProject
+    from napari_unet.session.projects.recent_projects import RecentProject
     from napari_unet.session.session import Session
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class _Slice:
+class _LinkedSlice:
     """Objects of a slice: their numbers, in order, their areas and their classes."""
 
     numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -55,7 +55,7 @@ def link_slices(
     *series, slices = store.array(0).shape[:-2]
     for lead in np.ndindex(*series):
         last, of_object = 0, [np.zeros(1, np.uint8)]
-        before: tuple[Index, _Slice] | None = None
+        before: tuple[Index, _LinkedSlice] | None = None
         for z in tracked(list(range(slices)), slices, "Linking objects", on_progress, cancel):
             index = (*lead, z)
             said = store.read_numbered(index)
@@ -73,7 +73,7 @@ def link_slices(
                 store.write(0, index, part.rows, part.columns, table[numbers].astype(numbers.dtype))
             numbers_now = table[now.numbers]
             order = np.argsort(numbers_now)
-            before = index, _Slice(numbers_now[order], now.areas[order], now.classes[order])
+            before = index, _LinkedSlice(numbers_now[order], now.areas[order], now.classes[order])
         if len(classes) > 1:
             # One table for all slices, as an object has one class in all of them.
             shutil.rmtree(store.path.joinpath(OBJECTS, *map(str, lead)), ignore_errors=True)
@@ -87,7 +87,7 @@ def link_slices(
 
 def _look(
     store: LabelStore, index: Index, before: Index | None, said: NumberedObjects | None
-) -> tuple[_Slice, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+) -> tuple[_LinkedSlice, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """The objects of a slice, and pairs of one before and one of it with the pixels that both have."""
     areas: dict[int, int] = {}
     shared: dict[tuple[int, int], int] = {}
@@ -104,7 +104,7 @@ def _look(
                 shared[a, b] = shared.get((a, b), 0) + count
     numbers = np.array(sorted(areas), np.int64)
     kinds = np.ones(len(numbers), np.uint8) if said is None else said.classes[numbers]
-    slice_now = _Slice(numbers, np.array([areas[n] for n in numbers.tolist()], np.int64), kinds)
+    slice_now = _LinkedSlice(numbers, np.array([areas[n] for n in numbers.tolist()], np.int64), kinds)
     pairs = np.array(list(shared), np.int64).reshape(-1, 2)
     return slice_now, (pairs, np.array(list(shared.values()), np.int64))
 
@@ -115,7 +115,7 @@ def _add(areas: dict[int, int], numbers: NDArray[Any], counts: NDArray[Any]) -> 
 
 
 def _partners(
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]], before: _Slice, now: _Slice
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]], before: _LinkedSlice, now: _LinkedSlice
 ) -> list[tuple[int, int]]:
     """Numbers before and now of objects that are one."""
     both, shared = pairs

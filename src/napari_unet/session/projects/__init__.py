@@ -1,0 +1,1 @@
+"""The project that corrections go to, and those of before."""
