@@ -118,8 +118,11 @@ def test_a_long_path_is_cut_at_the_front(ready: Any, viewer: Any, qtbot: Any, tm
 def test_an_export_is_cancelled_in_the_dock(
     ready: Any, viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    viewer.add_image(np.random.default_rng(0).integers(0, 200, (8, 64, 64)).astype(np.uint8), name="s")
-    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 8)
+    # So many that the click comes before the end.
+    viewer.add_image(np.random.default_rng(0).integers(0, 200, (60, 64, 64)).astype(np.uint8), name="s")
+    qtbot.waitUntil(
+        lambda: len(ready.session.workspace.rows()) == 60
+    )
     segment(ready, qtbot, "all")
     click(qtbot, ready.review_panel.edit_bar.export_button)
     dialog = ready.review_panel.edit_bar.export_dialog

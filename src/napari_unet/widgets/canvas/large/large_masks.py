@@ -180,7 +180,8 @@ class LargeMasks(QObject):  # type: ignore[misc]
     def _on_begun(self, identifier: str, path: Path) -> None:
         if identifier == self.session.workspace.current:
             self.lens.set_editable(False)
-            self._show_whole(path)
+            with suppress(KeyError, FileNotFoundError):  # it is complete by now, and has its final name
+                self._show_whole(path)
             self.changed.emit()
 
     def _on_grew(self, identifier: str) -> None:
