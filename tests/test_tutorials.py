@@ -45,6 +45,7 @@ SHORTER = {
     "--set dimensions=auto --minutes 30": f"--set dimensions=auto {SMALL}",
     "--out salt --minutes 30": f"--out salt --overwrite {SMALL}",  # after the one above
     "--minutes 2": "--minutes 0.03",
+    "--out better": "--out better --minutes 0.03",
     "napari-unet demo": "napari-unet demo --no-window --minutes 0.03",
     '["minutes=30"]': str(["filters=2", "depth=1", "patch=32", "batch_size=2", "megapixels=0.01"]),
     'Path("salt")': 'Path("salt-by-python")',
@@ -120,6 +121,14 @@ def volumes(folder: Path) -> None:
                 folder / "my-volumes" / name / f"block-{number}.tif", pixels.astype(np.uint8), imagej=True,
                 resolution=(2, 2), metadata={"axes": "ZYX", "spacing": 1.0, "unit": "um"},
             )  # fmt: skip
+    known = np.full(ball.shape, 255, np.uint8)  # all but three slices of the last block are unknown
+    known[[1, 6, 11]] = ball[[1, 6, 11]]
+    for name, pixels in (("images", noise + 120 * ball), ("masks", known)):
+        (folder / "my-corrections" / name).mkdir(parents=True)
+        tifffile.imwrite(
+            folder / "my-corrections" / name / "block.tif", pixels.astype(np.uint8), imagej=True,
+            metadata={"axes": "ZYX"},
+        )  # fmt: skip
 
 
 def blocks_of(page: Path) -> list[tuple[str, str]]:

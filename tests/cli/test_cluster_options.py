@@ -25,12 +25,12 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was to be run; nothing is."""
     asked: list[Any] = []
 
-    def take(task: Any) -> None:
+    def take(task: Any, *_: Any) -> None:
         asked.append(task)
         raise Cancelled
 
     for command in ("train", "evaluate", "segment"):
-        monkeypatch.setattr(f"napari_unet.cli.{command}.start_backend", lambda: None)
+        monkeypatch.setattr(f"napari_unet.cli.{command}.start_backend", lambda *_: None)
         monkeypatch.setattr(f"napari_unet.cli.{command}.run_task", take)
     return asked
 

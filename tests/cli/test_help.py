@@ -158,7 +158,7 @@ def test_old_options_work_with_a_note(command: str, old: str, capsys: pytest.Cap
 
 def test_format_is_that_of_a_file_and_layout_that_of_data() -> None:
     flags = {name: set(parser._option_string_actions) for name, parser in parsers()}
-    assert [name for name, has in flags.items() if "--format" in has] == ["export"]
+    assert [name for name, has in flags.items() if "--format" in has] == ["segment", "export"]
     assert not [name for name, has in flags.items() if "--report" in has]
     assert sum("--layout" in has for has in flags.values()) == 10
 
@@ -179,7 +179,7 @@ def test_settings_say_default_bounds_and_purpose(capsys: pytest.CaptureFixture[s
     assert main(["settings", "augmentation", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["training.augmentation.rotation"]["takes"] == "a number from 0 to 180"
-    assert len(found) == 10
+    assert len(found) == 12
 
 
 def test_settings_lists_all_of_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:

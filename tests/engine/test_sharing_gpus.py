@@ -39,7 +39,7 @@ ENTRIES = {
         "worker.Worker = Serving\n"
         "worker.main()"
     ),
-    "script": "from napari_unet.engine.hardware import default_precision; default_precision()",
+    "script": "from napari_unet.engine.hardware import default_precision; default_precision(); import keras",
     "loading a model": "from napari_unet.models.model import load_model; load_model('nuclei', 'float32')",
     "large image on a cluster": (
         "from types import SimpleNamespace\n"

@@ -120,9 +120,7 @@ def test_an_export_is_cancelled_in_the_dock(
 ) -> None:
     # So many that the click comes before the end.
     viewer.add_image(np.random.default_rng(0).integers(0, 200, (60, 64, 64)).astype(np.uint8), name="s")
-    qtbot.waitUntil(
-        lambda: len(ready.session.workspace.rows()) == 60
-    )
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 60)
     segment(ready, qtbot, "all")
     click(qtbot, ready.review_panel.edit_bar.export_button)
     dialog = ready.review_panel.edit_bar.export_dialog

@@ -120,6 +120,7 @@ def has_gpu() -> bool:
 @cache
 def working_gpu() -> str | None:
     """Name of the graphics processor on which Keras computes in this process; None if it has none."""
+    share_gpus()  # whoever asks imports what computes next
     if "keras" not in sys.modules and not may_have_gpu():
         return None
     import_keras_quietly()

@@ -88,8 +88,11 @@ def test_validation_images_are_taken_from_all_of_the_part() -> None:
 
 def test_settings_that_came_later_do_not_keep_an_older_state_from_going_on() -> None:
     plain = Recipe()
-    for room, name, default in ADDED:
-        assert getattr(getattr(plain, room), name) == default
+    for *rooms, name, default in ADDED:
+        place = plain
+        for room in rooms:
+            place = getattr(place, str(room))
+        assert getattr(place, str(name)) == default
     old, new = (fingerprint_of(recipe("fast", change)) for change in ([], ["side=64"]))
     assert old == fingerprint_of(recipe("fast", ["megapixels=9", "restarts=2"]))
     assert old != new

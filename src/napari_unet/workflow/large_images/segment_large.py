@@ -383,7 +383,6 @@ def segment_stack(
         )
         if links:
             link_slices(started.store, model.classes, on_progress, cancel, spread)
-    forget_answers(started.store.path)
     if out.suffix.lower() in TIFF_SUFFIXES:
         store = started.store
         write_label_tiff(
@@ -399,6 +398,7 @@ def segment_stack(
         )
         shutil.rmtree(started.store.path, ignore_errors=True)
     else:
+        forget_answers(started.store.path)
         started.store.finish(out)
     return out
 
