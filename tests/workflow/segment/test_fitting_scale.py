@@ -31,13 +31,13 @@ def squares(side: int, apart: int, count: int = 4) -> NDArray[np.uint8]:
 
 
 def sure_of_middle_sizes(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squares of 9 to 16 pixels with 0.99, others with 0.6; the background with 0."""
+    """Squares of 9 to 30 pixels with 0.99, others with 0.6; the background with 0."""
     answers = []
     for image in batch:
         bright = image[..., 0] > 0.5
         areas = np.bincount(connected_objects(bright.astype(np.uint8)).ravel())[1:]
         side = np.sqrt(np.median(areas)) if len(areas) else 0.0
-        answers.append(np.where(bright, 0.99 if 9 <= side <= 16 else 0.6, 0.0)[..., None])
+        answers.append(np.where(bright, 0.99 if 9 <= side <= 30 else 0.6, 0.0)[..., None])
     return np.asarray(answers, np.float32)
 
 
@@ -62,7 +62,7 @@ def improved(fitting: FittingScale, image: NDArray[np.uint8]) -> NDArray[np.floa
 
 
 @pytest.mark.parametrize(
-    ("side", "apart", "scale"), [(6, 12, 2.0), (3, 12, 4.0), (24, 24, 0.5), (48, 40, 0.25)]
+    ("side", "apart", "scale"), [(6, 12, 2.0), (3, 12, 4.0), (48, 40, 0.5), (96, 60, 0.25)]
 )
 def test_small_and_large_objects_are_seen_at_another_scale(
     fitting: FittingScale, side: int, apart: int, scale: float, caplog: pytest.LogCaptureFixture
