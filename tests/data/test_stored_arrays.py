@@ -131,6 +131,15 @@ def test_an_array_is_chosen_by_its_name(tmp_path: Path) -> None:
         open_images([tmp_path / "em.h5:/third"])
 
 
+def test_a_damaged_file_is_called_damaged_and_an_empty_one_empty(tmp_path: Path) -> None:
+    (tmp_path / "damaged.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    h5py.File(tmp_path / "empty.h5", "w").close()
+    with raises_code("data.file.unreadable", "damaged.h5"):
+        open_lazy(tmp_path / "damaged.h5")
+    with raises_code("data.file.choice", "empty.h5 holds no image"):
+        open_lazy(tmp_path / "empty.h5")
+
+
 def test_axes_that_no_file_names_are_said_by_a_person(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "em.h5", "w") as file:
         file["raw"] = np.moveaxis(values(), 0, 2)

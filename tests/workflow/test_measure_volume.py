@@ -100,5 +100,6 @@ def test_a_size_that_nobody_knows_is_asked_for(tmp_path: Path, capsys: pytest.Ca
 
 def test_what_is_no_mask_of_a_volume_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "flat.tif", np.ones((3, 4), np.uint8))
-    for name in ("flat.tif", "none.tif", "em.png"):
-        assert cli_error("measure", tmp_path / name, "--out", tmp_path / "out").code == "data.volume.mask"
+    (tmp_path / "em.png").write_bytes(b"")
+    for name, code in (("flat.tif", "volume.mask"), ("em.png", "volume.mask"), ("none.tif", "file.missing")):
+        assert cli_error("measure", tmp_path / name, "--out", tmp_path / "out").code == f"data.{code}"

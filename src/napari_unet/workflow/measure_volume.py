@@ -129,6 +129,10 @@ def read_volume_mask(path: Path) -> tuple[NDArray[np.integer], tuple[str, ...], 
     """
     import tifffile
 
+    if not path.exists():
+        raise DataError(
+            f"{path} is not there", code="data.file.missing", remedy="check the path, and mount its drive"
+        )
     if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
         raise DataError(
             f"{path} is no mask of a volume",

@@ -104,6 +104,17 @@ def images_in_hdf5(path: Path) -> list[tuple[str, int]]:
     return found if len(found) <= MOST_ARRAYS else []
 
 
+def _check_whole(path: Path) -> None:
+    """Raise a DataError if a file cannot be read."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            list(file)
+    except DAMAGE as error:
+        raise damaged_file(path, error) from error
+
+
 def _may_be_image(array: Any) -> bool:
     large = len([side for side in array.shape if side >= SMALLEST]) >= 2
     own = array.external is None and not array.is_virtual
@@ -130,11 +141,15 @@ def open_hdf5_image(path: Path, name: str = "", reading: ImageReading | None = N
     import h5py
 
     names = [one for one, _ in images_in_hdf5(path)]
+    if not names:
+        _check_whole(path)
     name = name.strip("/") or (names[0] if len(names) == 1 else "")
     if name not in names:
         listed = ", ".join(f"{path.name}:/{one}" for one in names[:5])
         raise DataError(
-            f"{path} holds no image {name}" if name else f"which image of {path} is meant is not clear",
+            f"{path} holds no image {name}".rstrip()
+            if name or not names
+            else f"which image of {path} is meant is not clear",
             code="data.file.choice",
             expected=f"one of {listed}" if names else "an array of numbers with two axes or more",
             got=f"{len(names)} arrays",
