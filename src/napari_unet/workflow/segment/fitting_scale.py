@@ -39,10 +39,10 @@ class FittingScale:
     """Finds the scale for each image, and segments it again at that scale if it is another one.
 
     An image is segmented as it is first. It stays so if the median object is 10 to 40 pixels wide and the
-    probabilities promise an IoU of 0.9. Otherwise other scales are tried on the part with the most contrast:
-    twice and four times the size where objects are small or there are none, until they are 10 pixels wide.
-    Else a half and a quarter, because large objects fall into pieces that are as small. The scale that
-    promises most is taken, if it promises more.
+    probabilities promise an IoU of 0.9. Otherwise other scales are tried on the part with the most contrast.
+    Where objects are small or there are none, these are twice and four times the size, until objects are 10
+    pixels wide. Else they are a half and a quarter, because large objects fall into pieces that are as small.
+    The scale that promises most is taken, if it promises more.
 
     Attributes
     ----------
