@@ -139,7 +139,7 @@ def test_the_doctor_tells_what_would_be_done(
     monkeypatch.delenv(native.VARIABLE, raising=False)
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(native, "is_installed", lambda: True)
-    monkeypatch.setattr(doctor, "chosen_backend", lambda: "a fake")
+    monkeypatch.setattr(doctor, "configured_backend", lambda: "a fake")
     features = frozenset({"amx_bf16"} if name in ("CPU", "Tesla P100") else ())
     monkeypatch.setattr(doctor, "processor_features", lambda: features)
     found = doctor.probe_backend()

@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_unet.data.sample import Sample
+from napari_unet.data.synthetic import make_pictures
 from napari_unet.models import shipped
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model import Model
+from napari_unet.models.normalization import resize
 from napari_unet.models.shipped import CARD, is_shipped, locate, shipped_models
+from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 
 MOST_BYTES = 25 * 1024**2
@@ -58,3 +62,22 @@ def test_shipped_models_are_small() -> None:
     assert {"nuclei", "nerve-and-vessel"} <= set(shipped_models())
     every = [f for folder in shipped_models().values() for f in folder.rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in every) < MOST_BYTES
+
+
+@pytest.mark.slow
+def test_nuclei_of_a_quarter_of_the_size_are_found_at_another_scale(caplog: pytest.LogCaptureFixture) -> None:
+    picture = make_pictures("nuclei", 1, seed=5)[0]
+    height, width = picture.image.shape[:2]
+    small = (height // 4, width // 4)
+    image = resize(picture.image.reshape(height, width, -1), small)
+    truth = resize(picture.mask.labels[..., None], small, nearest=True)[..., 0] > 0
+    model = Model.load("nuclei")
+    assert model.recipe.inference.find_scale
+    as_it_is = model.recipe.inference.model_copy(update={"find_scale": False})
+    scores = []
+    for settings in (as_it_is, None):
+        (result,) = segment_samples([Sample("a", lambda: image)], model, settings)
+        found = result.mask > 0
+        scores.append((found & truth).sum() / (found | truth).sum())
+    assert "times the size" in caplog.text
+    assert scores[1] > scores[0]

@@ -92,3 +92,10 @@ def close_anyway(viewer: Any) -> None:
             viewer.close()
     finally:
         QMessageBox.question = asked
+
+
+def whole_stack(dock: Any, qtbot: Any) -> np.ndarray:
+    """Wait until every slice is filled; (Z, Y, X)."""
+    qtbot.waitUntil(lambda: not dock.canvas.stacks.filling, timeout=LONG)
+    settled(dock, qtbot)
+    return np.asarray(dock.canvas.mask_layer.data).copy()

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
 
-from support.hands import LONG, click, mask_in_view, segment, settled
+from support.hands import LONG, click, mask_in_view, segment, settled, whole_stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def stack(ready: Any, viewer: Any, qtbot: Any) -> Any:
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == SLICES)
     go_to(ready, qtbot, 0)
     segment(ready, qtbot, "all")
-    whole(ready, qtbot)
+    whole_stack(ready, qtbot)
     return ready
 
 
@@ -40,13 +40,6 @@ def go_to(dock: Any, qtbot: Any, number: int) -> None:
     """Move napari's slider."""
     dock.viewer.dims.set_current_step(0, number)
     qtbot.waitUntil(lambda: dock.session.workspace.current == f"s [{number}]")
-
-
-def whole(dock: Any, qtbot: Any) -> np.ndarray:
-    """Wait until every slice is filled; (Z, Y, X)."""
-    qtbot.waitUntil(lambda: not dock.canvas.stacks.filling, timeout=LONG)
-    settled(dock, qtbot)
-    return np.asarray(dock.canvas.mask_layer.data).copy()
 
 
 def masks(dock: Any) -> np.ndarray:
@@ -78,13 +71,13 @@ def test_all_slices_are_in_one_layer_of_the_shape_of_the_stack(stack: Any, qtbot
     assert viewer.layers.selection.active is layer
     # Another threshold is that of every slice.
     stack.segment_panel.threshold.setValue(0.9)
-    assert not np.array_equal(whole(stack, qtbot), masks(stack) * 0)
-    np.testing.assert_array_equal(whole(stack, qtbot), masks(stack))
+    assert not np.array_equal(whole_stack(stack, qtbot), masks(stack) * 0)
+    np.testing.assert_array_equal(whole_stack(stack, qtbot), masks(stack))
 
 
 def test_painting_changes_the_slice_in_view_and_undo_no_other(stack: Any, qtbot: Any, viewer: Any) -> None:
     viewer.reset_view()
-    layer, before = stack.canvas.mask_layer, whole(stack, qtbot)
+    layer, before = stack.canvas.mask_layer, whole_stack(stack, qtbot)
     go_to(stack, qtbot, 1)
     paint_with_the_mouse(stack, qtbot)
     first = np.asarray(layer.data).copy()
@@ -93,11 +86,11 @@ def test_painting_changes_the_slice_in_view_and_undo_no_other(stack: Any, qtbot:
     np.testing.assert_array_equal(stack.session.workspace.mask("s [1]"), first[1])
     go_to(stack, qtbot, 2)
     layer.undo()
-    np.testing.assert_array_equal(whole(stack, qtbot), first)
+    np.testing.assert_array_equal(whole_stack(stack, qtbot), first)
     paint_with_the_mouse(stack, qtbot)
     assert (mask_in_view(stack) != before[2]).any()
     layer.undo()
-    np.testing.assert_array_equal(whole(stack, qtbot), first)
+    np.testing.assert_array_equal(whole_stack(stack, qtbot), first)
     assert [r.status for r in stack.session.workspace.rows()] == [
         "segmented",
         "corrected",
@@ -127,7 +120,7 @@ def test_in_three_dimensions_the_whole_mask_is_seen_and_nothing_painted(
 
 
 def test_what_another_program_writes_into_hidden_slices_is_a_correction(stack: Any, qtbot: Any) -> None:
-    layer, wanted = stack.canvas.mask_layer, whole(stack, qtbot)
+    layer, wanted = stack.canvas.mask_layer, whole_stack(stack, qtbot)
     wanted[2, :7, :9] = 1 - wanted[2, :7, :9]
     layer.data[2] = wanted[2]  # no event comes of it
     go_to(stack, qtbot, 2)
@@ -142,7 +135,7 @@ def test_what_another_program_writes_into_hidden_slices_is_a_correction(stack: A
         "corrected",
         "segmented",
     ]
-    np.testing.assert_array_equal(whole(stack, qtbot), wanted)
+    np.testing.assert_array_equal(whole_stack(stack, qtbot), wanted)
     np.testing.assert_array_equal(masks(stack), wanted)
 
 
@@ -161,38 +154,38 @@ def test_objects_have_one_number_through_all_slices_if_they_are_linked(
     for number, mask in enumerate(drawn):
         stack.session.painting.correct(f"s [{number}]", mask)
         stack.session.workspace.mask_changed.emit(f"s [{number}]")
-    whole(stack, qtbot)
+    whole_stack(stack, qtbot)
     stack.canvas.show_objects(True)
-    separate = whole(stack, qtbot)
+    separate = whole_stack(stack, qtbot)
     assert separate.dtype == np.int32
     np.testing.assert_array_equal(separate > 0, np.stack(drawn) > 0)
     corners = lambda labels: [(int(s[5, 5]), int(s[22, 22])) for s in labels]  # noqa: E731
     # The first is in three slices, moved by one row; the second is missing in one, which ends it.
     assert corners(separate) == [(1, 2), (3, 0), (4, 5), (0, 6)]
     stack.session.workspace.link(True)
-    assert corners(whole(stack, qtbot)) == [(1, 2), (1, 0), (1, 3), (0, 3)]
+    assert corners(whole_stack(stack, qtbot)) == [(1, 2), (1, 0), (1, 3), (0, 3)]
     # A new object in one slice; afterwards it is one of those that are numbered.
     layer = stack.canvas.mask_layer
     layer.data_setitem(tuple(i.ravel() for i in np.mgrid[0:1, 40:44, 30:34]), layer.selected_label)
     settled(stack, qtbot)
     go_to(stack, qtbot, 1)
-    linked = whole(stack, qtbot)
+    linked = whole_stack(stack, qtbot)
     assert corners(linked) == [(1, 2), (1, 0), (1, 4), (0, 4)]
     assert (linked[0, 40:44, 30:34] == 3).all()
     assert stack.session.workspace.mask("s [0]")[40:44, 30:34].all()
     stack.canvas.show_objects(False)
-    np.testing.assert_array_equal(whole(stack, qtbot), masks(stack))
+    np.testing.assert_array_equal(whole_stack(stack, qtbot), masks(stack))
 
 
 def test_a_stack_and_an_image_take_turns_in_the_one_layer(stack: Any, qtbot: Any, viewer: Any) -> None:
-    layer, before = stack.canvas.mask_layer, whole(stack, qtbot)
+    layer, before = stack.canvas.mask_layer, whole_stack(stack, qtbot)
     viewer.add_image(np.random.default_rng(5).integers(0, 200, (30, 30)).astype(np.uint8), name="flat")
     qtbot.waitUntil(lambda: stack.session.workspace.current == "flat")
     segment(stack, qtbot)
     assert stack.canvas.mask_layer is layer
     np.testing.assert_array_equal(layer.data, stack.session.workspace.mask("flat"))
     stack.session.workspace.select("s [3]")
-    np.testing.assert_array_equal(whole(stack, qtbot), before)
+    np.testing.assert_array_equal(whole_stack(stack, qtbot), before)
 
 
 def test_a_stack_that_is_larger_than_memory_lies_in_a_file(
@@ -202,13 +195,13 @@ def test_a_stack_that_is_larger_than_memory_lies_in_a_file(
     viewer.add_image(np.random.default_rng(0).integers(0, 200, (3, *SHAPE)).astype(np.uint8), name="s")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 3)
     segment(ready, qtbot, "all")
-    np.testing.assert_array_equal(whole(ready, qtbot), masks(ready))
+    np.testing.assert_array_equal(whole_stack(ready, qtbot), masks(ready))
     assert isinstance(ready.canvas.mask_layer.data, np.memmap)
 
 
 def test_napari_saves_all_slices(stack: Any, qtbot: Any, viewer: Any, tmp_path: Path) -> None:
     """File > Save Selected Layers, right after Segment: the mask is selected."""
-    wanted = whole(stack, qtbot)
+    wanted = whole_stack(stack, qtbot)
     go_to(stack, qtbot, 2)
     for name in ("mask.tif", "mask.ome.tif"):
         viewer.layers.save(str(tmp_path / name), selected=True)
@@ -274,7 +267,7 @@ def test_the_pages_of_one_file_are_a_stack_too(ready: Any, viewer: Any, qtbot: A
     viewer.open(str(tmp_path), plugin="napari-unet-workbench")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 3)
     segment(ready, qtbot, "all")
-    assert whole(ready, qtbot).shape == (3, *SHAPE)
+    assert whole_stack(ready, qtbot).shape == (3, *SHAPE)
     np.testing.assert_array_equal(ready.canvas.mask_layer.data, masks(ready))
     places = ready.image_source.stack_slices(ready.session.workspace.collection.ids)
     assert [place.stack for place in places.values()] == ["train-volume"] * 3

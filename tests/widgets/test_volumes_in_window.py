@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
 
-from support.hands import LONG, click, mask_in_view, press, segment, settled
+from support.hands import click, mask_in_view, press, segment, settled, whole_stack
 from support.volume_models import rods
 
 if TYPE_CHECKING:
@@ -66,13 +66,6 @@ def go_to(dock: Any, qtbot: Any, z: int) -> None:
     """Move napari's slider."""
     dock.viewer.dims.set_current_step(0, z)
     qtbot.waitUntil(lambda: dock.session.workspace.current == f"em [{z}]")
-
-
-def whole(dock: Any, qtbot: Any) -> np.ndarray:
-    """Wait until every slice is filled; (Z, Y, X)."""
-    qtbot.waitUntil(lambda: not dock.canvas.stacks.filling, timeout=LONG)
-    settled(dock, qtbot)
-    return np.asarray(dock.canvas.mask_layer.data).copy()
 
 
 def order(question: Any) -> list[Any]:
@@ -146,7 +139,7 @@ def test_the_slice_in_view_is_segmented_and_then_the_volume(volume: Any, qtbot: 
     assert tuple(layer.scale) == (0.5, 0.25, 0.25)
     assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
     segment(volume, qtbot, "volume")
-    np.testing.assert_array_equal(whole(volume, qtbot)[1:], BRIGHT[:-1])
+    np.testing.assert_array_equal(whole_stack(volume, qtbot)[1:], BRIGHT[:-1])
     assert statuses(volume) == ["segmented"] * 8
     (row,) = volume.session.workspace.listed_rows()
     assert (row.id, row.slices, row.status) == ("em", 8, "segmented")
@@ -156,7 +149,7 @@ def test_objects_are_numbered_in_three_dimensions(volume: Any, qtbot: Any) -> No
     segment(volume, qtbot, "volume")
     volume.segment_panel.show_box.setCurrentIndex(1)
     volume.segment_panel.show_box.activated.emit(1)
-    numbers = whole(volume, qtbot)
+    numbers = whole_stack(volume, qtbot)
     np.testing.assert_array_equal(numbers[1:] > 0, BRIGHT[:-1])
     # One rod through all slices, and two that the gap parts.
     assert len(np.unique(numbers[numbers > 0])) == 3
@@ -169,13 +162,13 @@ def test_painted_slices_are_filled_between_and_accepted_and_taken_back(
     volume: Any, qtbot: Any, viewer: Any
 ) -> None:
     segment(volume, qtbot, "volume")
-    before = whole(volume, qtbot)
+    before = whole_stack(volume, qtbot)
     row = volume.review_panel.volume_row
     viewer.reset_view()
     for z, column in ((2, 1), (6, 5)):
         go_to(volume, qtbot, z)
         paint(volume, qtbot, 4, column)  # where there is nothing
-    painted = whole(volume, qtbot)
+    painted = whole_stack(volume, qtbot)
     assert (painted != before).any(axis=(1, 2)).tolist() == [z in (2, 6) for z in range(8)]
     click(qtbot, row.fill_button)
     qtbot.waitUntil(lambda: volume.session.fill.proposal is not None)
@@ -183,25 +176,25 @@ def test_painted_slices_are_filled_between_and_accepted_and_taken_back(
     layer = viewer.layers["fill, not accepted"]
     assert np.asarray(layer.data).any(axis=(1, 2)).tolist() == [z in (3, 4, 5) for z in range(8)]
     assert not layer.editable
-    np.testing.assert_array_equal(whole(volume, qtbot), painted)
+    np.testing.assert_array_equal(whole_stack(volume, qtbot), painted)
     assert statuses(volume)[4] == "segmented"
     wanted = np.asarray(layer.data) > 0
     assert not row.offer.isHidden()
     click(qtbot, row.accept_button)
     qtbot.waitUntil(lambda: not volume.session.fill.busy)
     assert "fill, not accepted" not in viewer.layers
-    np.testing.assert_array_equal(whole(volume, qtbot) > 0, (painted > 0) | wanted)
+    np.testing.assert_array_equal(whole_stack(volume, qtbot) > 0, (painted > 0) | wanted)
     assert statuses(volume)[3:6] == ["corrected"] * 3
     click(qtbot, row.undo_button)
     qtbot.waitUntil(lambda: not volume.session.fill.busy)
-    np.testing.assert_array_equal(whole(volume, qtbot), painted)
+    np.testing.assert_array_equal(whole_stack(volume, qtbot), painted)
     assert row.undo_button.isHidden()
     # By keys: fill, accept.
     press(viewer, "Shift-F")
     qtbot.waitUntil(lambda: volume.session.fill.proposal is not None)
     press(viewer, "A")
     qtbot.waitUntil(lambda: not volume.session.fill.busy)
-    np.testing.assert_array_equal(whole(volume, qtbot) > 0, (painted > 0) | wanted)
+    np.testing.assert_array_equal(whole_stack(volume, qtbot) > 0, (painted > 0) | wanted)
 
 
 def test_undo_changes_no_hidden_slice(volume: Any, qtbot: Any, viewer: Any) -> None:
@@ -209,28 +202,28 @@ def test_undo_changes_no_hidden_slice(volume: Any, qtbot: Any, viewer: Any) -> N
     viewer.reset_view()
     go_to(volume, qtbot, 2)
     paint(volume, qtbot, 4, 2)
-    painted = whole(volume, qtbot)
+    painted = whole_stack(volume, qtbot)
     go_to(volume, qtbot, 3)
     volume.canvas.mask_layer.undo()
     volume.mask_editing.edit("undo")  # nothing was painted here
-    np.testing.assert_array_equal(whole(volume, qtbot), painted)
+    np.testing.assert_array_equal(whole_stack(volume, qtbot), painted)
     go_to(volume, qtbot, 2)
     volume.mask_editing.edit("undo")
-    assert (whole(volume, qtbot) != painted).any(axis=(1, 2)).tolist() == [z == 2 for z in range(8)]
+    assert (whole_stack(volume, qtbot) != painted).any(axis=(1, 2)).tolist() == [z == 2 for z in range(8)]
 
 
 def test_a_brush_in_three_dimensions_paints_slices_that_each_remember_it(
     volume: Any, qtbot: Any, viewer: Any
 ) -> None:
     segment(volume, qtbot, "volume")
-    before = whole(volume, qtbot)
+    before = whole_stack(volume, qtbot)
     layer = volume.canvas.mask_layer
     layer.n_edit_dimensions = 3
     assert layer.n_edit_dimensions == 3
     go_to(volume, qtbot, 3)
     layer.brush_size = 6  # as wide as three slices, which are twice as thick as a pixel is wide
     layer.paint((3, 4, 2), 1)
-    painted = whole(volume, qtbot)
+    painted = whole_stack(volume, qtbot)
     changed = (painted != before).any(axis=(1, 2))
     assert changed[3]
     assert changed.sum() > 1
@@ -238,7 +231,7 @@ def test_a_brush_in_three_dimensions_paints_slices_that_each_remember_it(
     np.testing.assert_array_equal(masks, painted)
     assert [status == "corrected" for status in statuses(volume)] == changed.tolist()
     layer.undo()  # one stroke
-    np.testing.assert_array_equal(whole(volume, qtbot), before)
+    np.testing.assert_array_equal(whole_stack(volume, qtbot), before)
     masks = [volume.session.workspace.mask(f"em [{z}]") for z in range(8)]
     np.testing.assert_array_equal(masks, before)
 
@@ -263,7 +256,7 @@ def test_the_view_in_three_dimensions_shows_mask_and_errors(volume: Any, qtbot: 
     viewer.add_labels(BRIGHT.astype(np.uint8), name="truth", scale=(0.5, 0.25, 0.25), units=("um",) * 3)
     volume.image_source.choose_reference(viewer.layers["truth"])
     segment(volume, qtbot, "volume")
-    whole(volume, qtbot)
+    whole_stack(volume, qtbot)
     (row,) = volume.session.workspace.listed_rows()
     predicted = np.concatenate([BRIGHT[1:2], BRIGHT[:-1]])  # mirrored at the first slice
     assert row.iou == pytest.approx((predicted & BRIGHT).sum() / (predicted | BRIGHT).sum())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_unet import __version__
+from napari_unet.engine.hardware import configured_backend
 from napari_unet.workflow import doctor
 
 if TYPE_CHECKING:
@@ -149,13 +150,13 @@ def test_a_second_opencv_is_told(linux: None, monkeypatch: pytest.MonkeyPatch) -
 def test_the_backend_is_found_as_keras_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    assert doctor.chosen_backend() == "tensorflow"
+    assert configured_backend() == "tensorflow"
     (tmp_path / "keras.json").write_text("{broken")
-    assert doctor.chosen_backend() == "tensorflow"
+    assert configured_backend() == "tensorflow"
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    assert doctor.chosen_backend() == "jax"
+    assert configured_backend() == "jax"
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    assert doctor.chosen_backend() == "torch"
+    assert configured_backend() == "torch"
 
 
 def test_a_backend_that_is_not_installed_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from napari_unet import __version__
 from napari_unet.engine.hardware import (
     available_cores,
+    configured_backend,
     precision_for,
     processor_features,
     processor_name,
@@ -168,18 +169,6 @@ def screen_available() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def chosen_backend() -> str:
-    """The backend that Keras will start, found as Keras finds it, without importing it."""
-    if named := os.environ.get("KERAS_BACKEND"):
-        return named
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no file, or one that Keras passes over as well
-        return "tensorflow"
-    return str(settings.get("backend", "tensorflow")) if isinstance(settings, dict) else "tensorflow"
-
-
 def probe_backend() -> dict[str, Any]:
     """Start the Keras backend in a process of its own and ask for its devices.
 
@@ -189,7 +178,7 @@ def probe_backend() -> dict[str, Any]:
         "backend", and "devices", "precision" and "inference" (who runs networks), or "error" if it did
         not start.
     """
-    name = chosen_backend()
+    name = configured_backend()
     if name in BACKENDS and importlib.util.find_spec(name) is None:
         return {"backend": name, "error": f"{name} is not installed"}
     try:
