@@ -274,7 +274,7 @@ class SegmentPanel(Step):
         for key, title in titles.items():
             self.scope_box.setItemText(self.scope_box.findData(key), title)
         chosen = len(self.selected())
-        self._offer(VOLUME, f"This volume ({slices:,} slices)" if slices else "", 1)
+        self._offer(VOLUME, f"This volume ({slices:,})" if slices else "", 1)
         held_out = len(self.held_out_ids())
         self._offer(HELD_OUT, f"Held-out only ({held_out:,})" if held_out else "", len(titles) + 1)
         misfit = self.misfit()
