@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.large_images.plan import Block
 
 pytestmark = pytest.mark.slow
+PRESENCE = 0.4  # that the image holds anything, by the answer
 SHAPE = (152, 192)  # multiples of 4, or a network is shown the whole image shifted
 
 
@@ -52,10 +53,11 @@ def _awkward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model_of(separation: str, classes: int = 1, **inference: Any) -> Model:
-    """A network with random weights."""
+    """A network with random weights; one that says whether there is anything, if masks depend on that."""
     names = tuple("abc"[:classes])
     network = NetworkSettings(
         filters=4, depth=2, classes=classes, separation=separation,
+        presence="least_presence" in inference,
         activation="sigmoid" if classes == 1 else "softmax",
     )  # fmt: skip
     settings = InferenceSettings(**{"flips": "none", "tile": 2048, "overlap": 16, **inference})
@@ -71,8 +73,11 @@ def field(seed: int, sigma: float = 4.0) -> np.ndarray:
 def answer_of(model: Model) -> np.ndarray:
     """What a network might say: classes, then depth or borders, then rays of about the size of objects."""
     classes = len(model.classes)
-    found = [field(10 + number, 6) / (1 if classes == 1 else 1.6) for number in range(classes)]
+    share = 1 if classes == 1 else 2 if model.recipe.network.presence else 1.6
+    found = [field(10 + number, 6) / share for number in range(classes)]
     separation = model.recipe.network.separation
+    if model.recipe.network.presence:
+        found.append(field(7, 9) * np.float32(PRESENCE / field(7, 9).max()))
     if separation != "none":
         found.append(field(0, 3))
     rays = [field(20 + number, 8) * 16 / 1024 for number in range(32 * (separation == "star"))]
@@ -130,6 +135,16 @@ WAYS = [
     ("border", 2, {"minimum_size": 50}),
     ("star", 3, {}),
     ("distance", 2, {"class_of": "pixels"}),
+    # Contours, with whatever comes after them.
+    ("none", 1, {"refinement": 0.6, "threshold": 0.85}),
+    ("distance", 1, {"refinement": 0.5, "threshold": 0.8, "minimum_size": 40}),
+    ("none", 1, {"refinement": 0.4, "objects": "probability"}),
+    # An image in which there may be nothing: 0.4 is enough, and is not.
+    ("none", 1, {"least_presence": 0.3}),
+    ("none", 1, {"least_presence": 0.5}),
+    ("distance", 2, {"least_presence": 0.39, "threshold": 0.4}),
+    ("distance", 2, {"least_presence": 0.41}),
+    ("star", 1, {"least_presence": 0.5, "refinement": 0.5}),
 ]
 
 
@@ -142,7 +157,11 @@ def test_objects_are_those_of_the_whole_image(
     image = (field(5) * 60_000).astype(np.uint16)
     image[:30, 100:140] = 0  # a hole without data
     expected = in_memory(image, model)
-    assert expected.objects.max() > 3
+    empty = changes.get("least_presence", 0) > PRESENCE
+    assert expected.objects.max() == 0 if empty else expected.objects.max() > 3
+    if "refinement" in changes and not empty:
+        plain = model.recipe.inference.model_copy(update={"refinement": 0.0})
+        assert (in_memory(image, model, plain).mask != expected.mask).sum() > 100
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
     found = result(out)
     assert_same_objects(found, expected.objects)

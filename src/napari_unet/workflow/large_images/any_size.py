@@ -22,7 +22,7 @@ from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.segment_large import rules_for, start_result
-from napari_unet.workflow.large_images.told_apart import DEPTH
+from napari_unet.workflow.large_images.told_apart import DEPTH, answers_of
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _mapped(
     labels = store.array(0)
     height, width = labels.shape
     classes, network = len(model.classes), model.recipe.network
-    agreed = "agreed" if "agreed" in store.group else ANSWERS
+    agreed = answers_of(store)
 
     def moved(name: str, dtype: Any, key: str | int, channels: slice | int | None = None) -> NDArray[Any]:
         array = store.array(key)

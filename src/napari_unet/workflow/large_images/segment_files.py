@@ -68,13 +68,6 @@ class SegmentFilesTask(SegmentTask):
         """
         large = tuple(path for path in self.inputs if is_large(path, self.stream))
         small = tuple(path for path in self.inputs if path not in large)
-        if large and (self.probabilities or self.disagreement):
-            raise SettingsError(
-                f"{large[0]} is too large for probabilities or disagreement",
-                code="settings.image.large",
-                expected="masks of classes or objects",
-                remedy="leave out --probabilities and --disagreement",
-            )
         if large and self.over_time:
             raise SettingsError(
                 f"{large[0]} is too large for objects over time",
@@ -92,7 +85,7 @@ class SegmentFilesTask(SegmentTask):
         streamed = SegmentLargeTask(
             large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite,
             self.cluster, self.objects, beside_others=bool(small), link_objects=self.link_objects,
-            file_format=self.file_format,
+            file_format=self.file_format, probabilities=self.probabilities, disagreement=self.disagreement,
         )  # fmt: skip
         streamed.check_targets()
         done = Written()

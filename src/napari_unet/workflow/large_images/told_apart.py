@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.export.label_store import ANSWERS, RAW, Index, LabelStore
+from napari_unet.export.label_store import ANSWERS, PRESENCE, RAW, Index, LabelStore
 from napari_unet.inference.joined import drop_small, join, look_at_part
 from napari_unet.inference.object_classes import LEAST, ObjectClasses
 from napari_unet.inference.parted_objects import (
@@ -24,7 +24,8 @@ from napari_unet.inference.parted_objects import (
     look_for_cores,
     number_parted,
 )
-from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.postprocess import fade, mask_from_probabilities
+from napari_unet.inference.shapes.contours import lines_between, refine, refines
 from napari_unet.workflow.large_images.large_stars import find_depth, keep_middles
 from napari_unet.workflow.large_images.parts import PART, Part, Work, parts_of, side_of
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings, Separation
 
 HEIGHT, CORES, WIDE, AGREED, CLASSES, DEPTH = "height", "cores", "wide", "agreed", "classes", "depth"
+# Of images with contours, or that may be empty as a whole: what the network says with that, and its mask.
+BASINS, SAID, FIRST = "basins", "said", "first"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class ObjectRules:
         Whether each object has one class, which is read off inside it.
     numbers : bool
         Whether numbers of objects are wanted, not classes.
+    presence : bool
+        Whether the mask is empty where the network says that there is nothing in the image.
     """
 
     settings: InferenceSettings
@@ -68,11 +73,17 @@ class ObjectRules:
     names: tuple[str, ...]
     whole: bool
     numbers: bool
+    presence: bool = False
 
     @property
     def by_stars(self) -> bool:
         """Whether polygons say how deep pixels lie."""
-        return self.separation == "star" and self.way.how == "learned"
+        return self.separation == "star" and self.way.how == "learned" and (self.whole or self.numbers)
+
+    @property
+    def refines(self) -> bool:
+        """Whether contours are drawn."""
+        return refines(self.settings, len(self.names))
 
 
 def foreground_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
@@ -104,6 +115,16 @@ def write_answers(
         keep_middles(store, index, block, place, outputs[..., -1], rays)
     said = np.moveaxis(outputs, -1, 0).astype(np.float16)
     store.write_channels(ANSWERS, index, *place, said)
+
+
+def write_presence(store: LabelStore, index: Index, place: tuple[slice, slice], seen: float) -> None:
+    """Store how probable it is, by a block, that there is anything in the image."""
+    files = [
+        slice(part.start // side, -(-part.stop // side))
+        for part, side in zip(place, store.array(RAW).chunks[-2:], strict=True)
+    ]
+    values = np.full([part.stop - part.start for part in files], seen, np.float32)
+    store.write(PRESENCE, index, files[0], files[1], values)
 
 
 @dataclass(frozen=True)
@@ -161,6 +182,11 @@ def read_classes(
     return np.ascontiguousarray(np.moveaxis(stored, 0, -1)).astype(np.float32)
 
 
+def answers_of(store: LabelStore) -> str:
+    """Key of the array of probabilities that the mask was made of."""
+    return next(key for key in (AGREED, SAID, ANSWERS) if store.has_array(key))
+
+
 def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None:
     """Make the finest level of labels whose blocks are all there; may be done again where it was stopped.
 
@@ -181,11 +207,15 @@ def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None
 def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Work) -> None:
     classes = len(rules.names)
     source = _Source(RAW, ANSWERS, "", classes, rules.way)
+    seen = float(np.asarray(store.array(PRESENCE)[index]).max()) if rules.presence else 1.0
+    if rules.refines or rules.presence:
+        source = _said_as_whole(store, index, rules, source, seen, work)
     if rules.by_stars:
         store.scratch(DEPTH, "float16", 1)
         find_depth(store, DEPTH, index, classes, work)
         source = replace(source, separation=DEPTH)
     ties: NDArray[np.int64] = np.zeros(0, np.int64)
+    said_before = source.answers
     if rules.whole:
         ties = _read_off_classes(store, index, rules, source, work)
         source = replace(source, mask=CLASSES, answers=AGREED)
@@ -200,8 +230,52 @@ def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Wor
     joined = find_numbers(store, source, "0", parts, work)
     if classes > 1:
         said = joined.classes
-        tied = _ties_in(store, ties, parts, rules, work) if len(ties) else ()
+        tied = _ties_in(store, said_before, ties, parts, rules, work) if len(ties) else ()
         store.write_numbered(index, NumberedObjects(rules.names, said, tied))
+
+
+@dataclass(frozen=True)
+class _Rewrite:
+    part: Part
+    rules: ObjectRules
+    seen: float
+
+
+def _rewrite(item: _Rewrite) -> None:
+    """Put the contours of a part into what was said of it, and fade it where the image is empty."""
+    part, rules, store = item.part, item.rules, LabelStore.open(item.part.store)
+    settings, classes = rules.settings, len(rules.names)
+    said = read_classes(store, ANSWERS, part.index, part.rows, part.columns, classes)
+    if rules.refines:
+        known = np.asarray(store.array(RAW)[part.place_in]) > 0
+        more = tuple(slice(own.start, own.stop + 1) for own in (part.rows, part.columns))
+        lines = lines_between(np.asarray(store.array(BASINS)[(*part.index, *more)]))
+        lines = lines[: known.shape[0], : known.shape[1]]
+        said = np.where(known, refine(said[..., 0], settings.refinement, lines), np.float32(0))[..., None]
+        said = said.astype(np.float16).astype(np.float32)
+    if item.seen < settings.least_presence:
+        said = fade(said, item.seen, settings.least_presence, settings.threshold)
+        said = said.astype(np.float16).astype(np.float32)
+    store.write_channels(
+        SAID, part.index, part.rows, part.columns, np.moveaxis(said, -1, 0).astype(np.float16)
+    )
+    mask = raw_mask(said, settings, rules.activation, rules.whole)
+    store.write(FIRST, part.index, part.rows, part.columns, mask)
+
+
+def _said_as_whole(
+    store: LabelStore, index: Index, rules: ObjectRules, source: _Source, seen: float, work: Work
+) -> _Source:
+    """What was said of an image, as it is with contours, and where the image is said to be empty."""
+    store.scratch(SAID, "float16", source.classes)
+    store.scratch(FIRST, "uint8")
+    parts = list(parts_of(store, RAW, 0, PART, index))
+    if rules.refines:
+        store.scratch(BASINS, "uint32")
+        find_numbers(store, replace(source, way=ObjectWay("probability")), BASINS, parts, work)
+    for _ in work.each(_rewrite, [_Rewrite(part, rules, seen) for part in parts], "Making the mask"):
+        pass
+    return replace(source, mask=FIRST, answers=SAID)
 
 
 @dataclass(frozen=True)
@@ -363,6 +437,7 @@ def _around(joined: PartedObjects, place: PieceNumber, reach: int) -> dict[Piece
 @dataclass(frozen=True, eq=False)
 class _Votes:
     part: Part
+    answers: str
     threshold: float
     activation: Activation
     classes: int
@@ -382,7 +457,7 @@ class _PartVotes:
 def _count_votes(item: _Votes) -> _PartVotes:
     part, store = item.part, LabelStore.open(item.part.store)
     wide = np.asarray(store.array(WIDE)[part.place_in])
-    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    probabilities = read_classes(store, item.answers, part.index, part.rows, part.columns, item.classes)
     sure = foreground_of(probabilities, item.activation) > item.threshold
     numbers, own = np.unique(wide, return_inverse=True)
     own = own.ravel()
@@ -401,6 +476,7 @@ def _count_votes(item: _Votes) -> _PartVotes:
 @dataclass(frozen=True, eq=False)
 class _Agree:
     part: Part
+    answers: str
     labels: NDArray[np.uint8]
     activation: Activation
     classes: int
@@ -410,7 +486,7 @@ class _Agree:
 def _agree(item: _Agree) -> None:
     """Give each pixel of an object the class of the object, and make the mask of that."""
     part, store = item.part, LabelStore.open(item.part.store)
-    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    probabilities = read_classes(store, item.answers, part.index, part.rows, part.columns, item.classes)
     foreground = foreground_of(probabilities, item.activation)
     label = item.labels[np.asarray(store.array(WIDE)[part.place_in])]
     ours = np.arange(1, item.classes + 1) == label[..., None]
@@ -435,7 +511,9 @@ def _read_off_classes(
     sure, every = (np.zeros((found.count + 1, classes)) for _ in range(2))
     pixels = np.zeros(found.count + 1, np.int64)
     threshold = rules.settings.threshold
-    asked = [_Votes(part, threshold, rules.activation, classes, found.count) for part in parts]
+    asked = [
+        _Votes(part, source.answers, threshold, rules.activation, classes, found.count) for part in parts
+    ]
     for _, said in work.each(_count_votes, asked, "Reading off classes"):
         sure[said.numbers] += said.sure
         every[said.numbers] += said.every
@@ -443,7 +521,7 @@ def _read_off_classes(
     # Pixels that are sure speak; an object without one is not in the mask, and all of it speaks.
     read_off = ObjectClasses.of_votes(np.where(pixels[1:, None] > 0, sure[1:], every[1:]))
     labels = np.concatenate([[0], read_off.labels]).astype(np.uint8)
-    agreed = [_Agree(part, labels, rules.activation, classes, threshold) for part in parts]
+    agreed = [_Agree(part, source.answers, labels, rules.activation, classes, threshold) for part in parts]
     for _ in work.each(_agree, agreed, "Making the mask"):
         pass
     return read_off.ties[pixels[read_off.ties] > 0]
@@ -452,6 +530,7 @@ def _read_off_classes(
 @dataclass(frozen=True, eq=False)
 class _Ties:
     part: Part
+    answers: str
     tied: NDArray[np.bool_]
     threshold: float
     activation: Activation
@@ -466,20 +545,26 @@ def _count_ties(item: _Ties) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     there = item.tied[wide] & (objects > 0)
     if not there.any():
         return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
-    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    probabilities = read_classes(store, item.answers, part.index, part.rows, part.columns, item.classes)
     there &= foreground_of(probabilities, item.activation) > item.threshold
     return np.unique(np.stack([wide[there], objects[there]], axis=1), axis=0, return_counts=True)
 
 
 def _ties_in(
-    store: LabelStore, ties: NDArray[np.int64], parts: list[Part], rules: ObjectRules, work: Work
+    store: LabelStore,
+    answers: str,
+    ties: NDArray[np.int64],
+    parts: list[Part],
+    rules: ObjectRules,
+    work: Work,
 ) -> tuple[int, ...]:
     """Numbers that the ties have among the objects of the image: each that with most of its pixels."""
     highest = int(ties.max())
     tied = np.zeros(max(highest, _highest(store, parts[0].index)) + 1, bool)
     tied[ties] = True
     items = [
-        _Ties(part, tied, rules.settings.threshold, rules.activation, len(rules.names)) for part in parts
+        _Ties(part, answers, tied, rules.settings.threshold, rules.activation, len(rules.names))
+        for part in parts
     ]
     shared: dict[tuple[int, int], int] = {}
     for _, (pairs, pixels) in work.each(_count_ties, items, "Reading off classes"):
