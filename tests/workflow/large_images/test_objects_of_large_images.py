@@ -387,3 +387,83 @@ def test_a_network_that_finds_objects_gets_the_tiles_that_it_gets_in_memory(tmp_
     assert expected.objects.max() > 10
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
     assert_same_objects(result(out), expected.objects)
+
+
+@pytest.mark.parametrize(
+    ("separation", "classes", "changes"),
+    [("none", 1, {}), ("distance", 2, {"least_presence": 0.41}), ("none", 1, {"refinement": 0.6})],
+)
+def test_probabilities_are_written_with_levels(
+    separation: str, classes: int, changes: dict[str, Any], tmp_path: Path, said: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("napari_unet.export.large_values.SMALLEST", 100)
+    monkeypatch.setattr("napari_unet.export.large_values.SIDE", 64)
+    model = model_of(separation, classes, **changes)
+    said["answer"] = answer_of(model)
+    image = (field(5) * 60_000).astype(np.uint16)
+    image[:30, 100:140] = 0
+    expected = in_memory(image, model)
+    stack = replace(lazy_stack(image), pixel_size=PixelSize(0.5, 0.25, "µm"))
+    segment_stack(stack, model, tmp_path / "a.ome.zarr", probabilities=True)
+    np.testing.assert_array_equal(result(tmp_path / "a.ome.zarr"), expected.mask)
+    written = zarr.open_group(tmp_path / "a_probabilities.ome.zarr", mode="r")
+    planes = np.moveaxis(expected.probabilities, -1, 0)
+    planes = planes if classes > 1 else planes[0]
+    np.testing.assert_array_equal(np.asarray(written["0"]), planes)
+    # A pixel of the next level is the mean of four.
+    means = planes.reshape(*planes.shape[:-2], 76, 2, 96, 2).mean(axis=(-3, -1))
+    np.testing.assert_allclose(np.asarray(written["1"]), means, atol=1e-6)
+    (shown,) = written.attrs["ome"]["multiscales"]
+    assert "".join(axis["name"] for axis in shown["axes"]) == ("cyx" if classes > 1 else "yx")
+    assert shown["datasets"][1]["coordinateTransformations"][0]["scale"][-2:] == [1.0, 0.5]
+    segment_stack(stack, model, tmp_path / "b.ome.tif", probabilities=True)
+    with tifffile.TiffFile(tmp_path / "b_probabilities.ome.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), planes)
+        assert len(file.series[0].levels) == len(list(written.array_keys())) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.ome.zarr", "a_probabilities.ome.zarr", "b.ome.tif", "b_probabilities.ome.tif",
+    ]  # fmt: skip
+
+
+def test_probabilities_of_a_stack_have_their_axes_in_order(
+    tmp_path: Path, said: dict[str, np.ndarray]
+) -> None:
+    model = model_of("none", 2, class_of="pixels")
+    said["answer"] = answer_of(model)
+    images = np.stack([np.stack([(field(5) * 60_000).astype(np.uint16)] * 3)] * 2)
+    segment_stack(lazy_stack(images, axes="tzyx"), model, tmp_path / "a.ome.zarr", probabilities=True)
+    written = np.asarray(zarr.open_group(tmp_path / "a_probabilities.ome.zarr", mode="r")["0"])
+    assert written.shape == (2, 2, 3, *SHAPE)  # time, classes, depth
+    planes = np.moveaxis(in_memory(images[0, 0], model).probabilities, -1, 0)
+    np.testing.assert_array_equal(written, np.broadcast_to(planes[None, :, None], written.shape))
+
+
+def test_answers_to_the_flipped_image_disagree_as_in_memory(tmp_path: Path) -> None:
+    model = spread_out(model_of("distance"))
+    image = (field(5) * 60_000).astype(np.uint16)
+    (expected,) = segment_samples([Sample("a", lambda: image[..., None])], model, disagreement=True)
+    assert expected.disagreement is not None
+    assert expected.disagreement.max() > 0.05
+    out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", disagreement=True)
+    found = np.asarray(zarr.open_group(tmp_path / "a_disagreement.ome.zarr", mode="r")["0"])
+    np.testing.assert_allclose(found, expected.disagreement, atol=2e-3)
+    assert (result(out) != expected.mask).mean() < 1e-3
+
+
+def test_a_network_says_of_the_same_tiles_whether_there_is_anything(tmp_path: Path) -> None:
+    model = model_of("none", least_presence=1e-6, tile=64)
+    image = (field(5) * 60_000).astype(np.uint16)
+    alone = in_memory(image, model)
+    seen, threshold = alone.presence, float(np.median(alone.probabilities))
+    assert 0.01 < seen < 0.99
+    for least, share in ((seen - 1e-4, 0.3), (seen + 1e-4, 0.0)):
+        changes = {"least_presence": least, "threshold": threshold}
+        settings = model.recipe.inference.model_copy(update=changes)
+        expected = in_memory(image, model, settings)
+        out = segment_stack(lazy_stack(image), model, tmp_path / f"{share}.ome.zarr", settings)
+        found = result(out)
+        assert (found > 0).mean() >= share
+        assert found.any() == expected.mask.any() == (share > 0)
+        decided = np.abs(alone.probabilities[..., 0] - threshold) > 1e-3
+        np.testing.assert_array_equal(found[decided], expected.mask[decided])

@@ -68,13 +68,6 @@ class SegmentFilesTask(SegmentTask):
         """
         large = tuple(path for path in self.inputs if is_large(path, self.stream))
         small = tuple(path for path in self.inputs if path not in large)
-        if large and self.over_time:
-            raise SettingsError(
-                f"{large[0]} is too large for objects over time",
-                code="settings.image.large",
-                expected="images that fit into memory",
-                remedy="leave out --over-time",
-            )
         if small and self.cluster:
             raise SettingsError(
                 f"{small[0]} is not segmented on a cluster",
@@ -86,6 +79,7 @@ class SegmentFilesTask(SegmentTask):
             large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite,
             self.cluster, self.objects, beside_others=bool(small), link_objects=self.link_objects,
             file_format=self.file_format, probabilities=self.probabilities, disagreement=self.disagreement,
+            over_time=self.over_time,
         )  # fmt: skip
         streamed.check_targets()
         done = Written()

@@ -26,10 +26,12 @@ from napari_unet.errors import OutputError, SettingsError, WorkbenchError
 from napari_unet.export.label_files import write_label_tiff
 from napari_unet.export.label_store import PRESENCE, PROBABILITIES, RAW, SPREAD, LabelStore, unfinished
 from napari_unet.export.large_values import LargeValues, write_large_values
+from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.objects import way_of
 from napari_unet.inference.parted_objects import ObjectWay
 from napari_unet.inference.shapes.contours import refines
+from napari_unet.metrics.objects_over_time import ObjectsOverTime
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.image_statistics import middle
 from napari_unet.progress import CancelToken, Progress, ignore_progress
@@ -49,11 +51,12 @@ from napari_unet.workflow.large_images.plan import (
 )
 from napari_unet.workflow.large_images.told_apart import SAID, ObjectRules, answers_of
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume, finish_volume
-from napari_unet.workflow.large_images.volumes.link_slices import link_slices
+from napari_unet.workflow.large_images.volumes.link_slices import LargeSeries, link_slices
 from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
 from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
 from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.segment_volumes import one_answer_only
+from napari_unet.workflow.segment.segmented_stacks import OVER_TIME
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -148,6 +151,9 @@ class SegmentLargeTask:
         "ome-zarr", or "tiff": a tiled OME-TIFF with the same levels, STEM.ome.tif.
     probabilities, disagreement : bool
         Whether these are written, too: STEM_probabilities.ome.zarr and STEM_disagreement.ome.zarr.
+    over_time : bool
+        Whether the files, in their order, and the slices of each stack are time series, see ``SegmentTask``.
+        Objects are written.
     """
 
     inputs: tuple[Path, ...]
@@ -164,6 +170,7 @@ class SegmentLargeTask:
     file_format: FileFormat = "ome-zarr"
     probabilities: bool = False
     disagreement: bool = False
+    over_time: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; gives the paths of the results. A run that was stopped continues where it was.
@@ -199,6 +206,8 @@ class SegmentLargeTask:
         done, left = [], []
         unlike = UnlikeImages(model.provenance, model.normalization)
         results = self._results()
+        every: dict[str, LargeSeries] = {}
+        single = 0
         for path, stems in results:
             for number, stem in enumerate(stems):
                 name = path.name if len(stems) == 1 else page_name(path.name, number)
@@ -207,13 +216,27 @@ class SegmentLargeTask:
                     check_channels(as_seen(stack, model), model)
                     if unlike.is_known:
                         unlike.compare(name, stack.read(stack.indices[0], *map(middle, stack.shape[:2])))
+                    series = None
+                    if self.over_time:
+                        name_of = (
+                            stack.name
+                            if stack.leading
+                            else "large images"
+                            if self.beside_others
+                            else "images"
+                        )
+                        series = every.setdefault(name_of, LargeSeries(over_time=ObjectsOverTime()))
+                        if not stack.leading:
+                            series.frames = single
+                            single += 1
                     done.append(
                         segment_stack(
                             stack, model, self.out / f"{stem}{self._suffix}", self.settings, self.large,
                             precision=precision, overwrite=self.overwrite, on_progress=on_progress,
-                            cancel=cancel, cluster=cluster, source=self.model, objects=self.objects,
+                            cancel=cancel, cluster=cluster, source=self.model,
+                            objects=self.objects or self.over_time,
                             link_objects=self.link_objects, probabilities=self.probabilities,
-                            disagreement=self.disagreement,
+                            disagreement=self.disagreement, series=series,
                         )
                     )  # fmt: skip
                 except WorkbenchError as error:
@@ -222,6 +245,11 @@ class SegmentLargeTask:
                     if len(results) == len(stems) == 1 and not self.beside_others:
                         raise
                     left.append(LeftOut(name, error.sentence, error.code, stem))
+        if self.over_time:
+            for series in every.values():
+                series.close()
+            rows = {name: one.over_time.finish() for name, one in every.items() if one.over_time is not None}
+            write_objects_over_time(self.out / OVER_TIME, rows, model.classes, append=self.beside_others)
         if not self.beside_others:
             check_some_left(left, len(done) + len(left))
         return Written(done, left, unlike.sentence)
@@ -243,6 +271,7 @@ class SegmentLargeTask:
         kinds = [PROBABILITIES] * self.probabilities + [SPREAD] * self.disagreement
         # Those of a mask that lacks something were made for it, and are made again with it.
         targets += [next_to(out, kind) for out in targets if not unfinished(out).exists() for kind in kinds]
+        targets += [self.out / OVER_TIME] * (self.over_time and bool(self.inputs))
         check_outputs(targets, self.inputs, overwrite=self.overwrite)
 
     def _results(self) -> list[tuple[Path, list[str]]]:
@@ -316,6 +345,7 @@ def segment_stack(
     link_objects: bool = False,
     probabilities: bool = False,
     disagreement: bool = False,
+    series: LargeSeries | None = None,
     focus: Focus = lambda: None,
     cluster: Cluster | None = None,
     source: Path | None = None,
@@ -351,6 +381,9 @@ def segment_stack(
     disagreement : bool
         Whether it is written how far the members of an ensemble, or one model's answers to the flipped image,
         lie apart, to ``next_to(out, "disagreement")``.
+    series : LargeSeries, optional
+        Time series that the images continue: objects have their numbers in it, and it notes what becomes of
+        them.
     focus : callable
         Gives image, y and x that are wanted first; asked again and again.
     cluster : Cluster, optional
@@ -378,11 +411,11 @@ def segment_stack(
     settings = settings or model.recipe.inference
     large = large or LargeImageSettings()
     stack = as_seen(stack, model)
-    in_volume = objects_in_volume(stack, model, settings) if objects else None
-    links = objects and link_objects and in_volume is None and bool(stack.leading)
+    in_volume = objects_in_volume(stack, model, settings) if objects and series is None else None
+    links = objects and (series is not None or (link_objects and in_volume is None and bool(stack.leading)))
     started = start_result(
         stack, model, out, settings, large, precision, overwrite, objects=objects, links=links,
-        probabilities=probabilities, disagreement=disagreement,
+        probabilities=probabilities, disagreement=disagreement, over_time=series is not None,
     )  # fmt: skip
     if on_begun is not None:
         on_begun(started.store.path)
@@ -410,7 +443,9 @@ def segment_stack(
             rules=rules_for(model, settings, objects=objects),
         )
         if links:
-            link_slices(started.store, model.classes, on_progress, cancel, spread)
+            link_slices(
+                started.store, model.classes, on_progress, cancel, spread, series=series, name=stack.name
+            )
     names = tuple(axis for axis, _ in stack.leading)
     for wanted, kind, channels in ((probabilities, PROBABILITIES, model.classes), (disagreement, SPREAD, ())):
         if wanted:
@@ -433,10 +468,15 @@ def segment_stack(
             on_progress,
             cancel,
         )
-        shutil.rmtree(started.store.path, ignore_errors=True)
+        if series is None:
+            shutil.rmtree(started.store.path, ignore_errors=True)
+        else:
+            series.remove_later(started.store.path)
     else:
         forget_answers(started.store.path)
-        started.store.finish(out)
+        done = started.store.finish(out)
+        if series is not None:
+            series.moved_to(done)
     return out
 
 
@@ -454,6 +494,7 @@ def start_result(
     answers: bool = False,
     probabilities: bool = False,
     disagreement: bool = False,
+    over_time: bool = False,
 ) -> StartedResult:
     """Make the store of a result, or take up one that was begun with the same image, model and settings.
 
@@ -479,8 +520,16 @@ def start_result(
             remedy="choose another folder or give --overwrite",
         )
     wanted = about_result(stack, model, settings, large, precision)
-    in_volume = objects_in_volume(stack, model, settings) if objects else None
+    in_volume = objects_in_volume(stack, model, settings) if objects and not over_time else None
     in_3d = model.recipe.network.in_3d
+    if over_time and in_3d:
+        raise SettingsError(
+            "objects of volumes are not followed over time",
+            code="settings.objects.unsupported",
+            expected="a model with dimensions=2d or 2.5d",
+            got="dimensions=3d",
+            remedy="leave out --over-time",
+        )
     learned = in_volume is not None and in_volume.learned
     rules = rules_for(model, settings, objects=objects)
     if objects:
