@@ -30,6 +30,7 @@ UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
 PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
 ANSWERS = "answers"  # (..., K', Y, X) float16, what a network says, where objects are separated by it
+SEPARATION = "separation"  # (1, Y, X) float16: what a network says to tell objects apart
 STARS = "stars"  # folder of the rays of possible middles of objects
 HEIGHT = "height"  # how deep in objects pixels lie, by the network
 PRESENCE = "presence"  # for each file of labels: the highest probability that there is anything in the image
@@ -324,7 +325,7 @@ class LabelStore:
         """
         if key in self.group:
             return
-        raw = self.array(RAW)
+        raw = self.array(self.base)
         lead, size, chunks = raw.shape[:-2], raw.shape[-2:], raw.chunks[-2:]
         if by_file:
             size, chunks = tuple(-(-s // c) for s, c in zip(size, chunks, strict=True)), (1, 1)
@@ -337,6 +338,11 @@ class LabelStore:
                 chunks=(*(1,) * (len(lead) + len(middle)), *chunks),
                 fill_value=0,
             )
+
+    @property
+    def base(self) -> str:
+        """Key of the array of labels as they were written first."""
+        return RAW if RAW in self.group else "0"
 
     @property
     def state(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -298,8 +299,15 @@ def test_a_large_tiff_of_a_data_set_is_known_by_its_header(
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((60, 50), np.uint8))
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((20, 20), np.uint8))
+    zarr.create_array(tmp_path / "c.zarr", data=np.zeros((60, 50), np.uint8))
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["image"] = np.zeros((3, 40, 60), np.uint8)
+    (tmp_path / "e.tif").write_bytes(b"II*\0")  # damaged: reading it says so
     monkeypatch.setattr(any_size, "LARGE", 2000)
-    assert [any_size.is_large_sample(sample) for sample in open_images((tmp_path,))] == [True, False]
+    large = {sample.id: any_size.is_large_sample(sample) for sample in open_images((tmp_path,))}
+    assert large == {
+        "a": True, "b": False, "c": True, "d_000": True, "d_001": True, "d_002": True, "e": False,
+    }  # fmt: skip
 
 
 def assert_alike(found: np.ndarray, expected: np.ndarray) -> None:

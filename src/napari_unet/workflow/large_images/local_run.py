@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import ComputeError
-from napari_unet.export.label_store import SPREAD
+from napari_unet.export.label_store import SEPARATION, SPREAD
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.postprocess import without_presence
 from napari_unet.inference.shapes.contours import refines
 from napari_unet.progress import Progress
 from napari_unet.workflow.large_images.answers import BlockAnswers, measure_members
+from napari_unet.workflow.large_images.large_stars import keep_middles
 from napari_unet.workflow.large_images.layer_mask import MaskRule
 from napari_unet.workflow.large_images.plan import (
     Block,
@@ -278,11 +279,17 @@ def write_block(
     probabilities = outputs[..., :classes]
     rule = MaskRule(large.settings.threshold, 0, network.activation, whole)
     found = rule.of_probabilities(probabilities)
-    mask = found.copy()
-    leave_blank(large, block, mask, constant)
+    nothing = np.ones(found.shape, np.uint8)
+    leave_blank(large, block, nothing, constant)
+    mask = np.where(nothing == 0, np.uint8(0), found)
     if store.has_probabilities:
         probabilities[mask != found] = 0
         store.write_probabilities(index, *place, rule.keep(probabilities, mask))
+    if store.has_array(SEPARATION):
+        depth = np.where(nothing == 0, np.float32(0), outputs[..., classes])
+        if rays.size:
+            keep_middles(store, index, block.number, place, depth, rays)
+        store.write_channels(SEPARATION, index, *place, depth[None].astype(np.float16))
     store.write(key, index, *place, mask)  # last: that it is there says that the block is finished
 
 

@@ -271,7 +271,8 @@ class SegmentLargeTask:
         kinds = [PROBABILITIES] * self.probabilities + [SPREAD] * self.disagreement
         # Those of a mask that lacks something were made for it, and are made again with it.
         targets += [next_to(out, kind) for out in targets if not unfinished(out).exists() for kind in kinds]
-        targets += [self.out / OVER_TIME] * (self.over_time and bool(self.inputs))
+        # With other images the table is theirs, and rows are added to it.
+        targets += [self.out / OVER_TIME] * (self.over_time and bool(self.inputs) and not self.beside_others)
         check_outputs(targets, self.inputs, overwrite=self.overwrite)
 
     def _results(self) -> list[tuple[Path, list[str]]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.export.label_store import ANSWERS, PRESENCE, RAW, Index, LabelStore
+from napari_unet.export.label_store import ANSWERS, PRESENCE, RAW, SEPARATION, Index, LabelStore, Place
 from napari_unet.inference.joined import drop_small, join, look_at_part
 from napari_unet.inference.object_classes import LEAST, ObjectClasses
 from napari_unet.inference.parted_objects import (
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 HEIGHT, CORES, WIDE, AGREED, CLASSES, DEPTH = "height", "cores", "wide", "agreed", "classes", "depth"
 # Of images with contours, or that may be empty as a whole: what the network says with that, and its mask.
 BASINS, SAID, FIRST = "basins", "said", "first"
+NUMBERS = "numbers"  # of the objects of a mask in the window
+FULL = 255  # how a probability of 1 is stored in 8 bits
+UNKNOWN_LABEL = 255  # in masks that people paint
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ class _Source:
         def read(
             rows: slice, columns: slice
         ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32] | None]:
-            mask = np.asarray(store.array(self.mask)[(*index, rows, columns)])
+            mask = labels_of(store, self.mask, (*index, rows, columns))
             probabilities = separation = None
             if wants_classes:
                 probabilities = read_classes(store, self.answers, index, rows, columns, self.classes)
@@ -179,7 +182,14 @@ def read_classes(
 ) -> NDArray[np.float32]:
     """(Y, X, K) float32: probabilities of a region."""
     stored = np.asarray(store.array(key)[(*index, slice(0, classes), rows, columns)])
-    return np.ascontiguousarray(np.moveaxis(stored, 0, -1)).astype(np.float32)
+    found = np.ascontiguousarray(np.moveaxis(stored, 0, -1)).astype(np.float32)
+    return found / np.float32(FULL) if stored.dtype == np.uint8 else found
+
+
+def labels_of(store: LabelStore, key: str, place: Place) -> NDArray[np.uint8]:
+    """(Y, X) uint8: a region of a mask; what is unknown in a mask that people paint is background."""
+    mask = np.asarray(store.array(key)[place])
+    return np.where(mask == UNKNOWN_LABEL, 0, mask).astype(np.uint8) if key == "0" else mask
 
 
 def answers_of(store: LabelStore) -> str:
@@ -331,7 +341,7 @@ class _Cores:
 
 def _find_cores(item: _Cores) -> PartCores:
     part, store = item.part, LabelStore.open(item.part.store)
-    shape = store.array(RAW).shape[-2:]
+    shape = store.array(store.base).shape[-2:]
     read = item.source.reader(store, part.index)
     found, height, numbers = look_for_cores(
         read, part.rows, part.columns, (shape[0], shape[1]), item.source.way
@@ -357,7 +367,7 @@ class _TooNearError(Exception):
 def _number_part(item: _NumberPart) -> bool:
     """Number the objects of a part; False: tables of more parts are needed."""
     part, store = item.part, LabelStore.open(item.part.store)
-    raw = store.array(RAW)
+    raw = store.array(store.base)
     sides = side_of(raw, PART)
 
     def read(rows: slice, columns: slice) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
@@ -373,7 +383,7 @@ def _number_part(item: _NumberPart) -> bool:
                     for n, side, all_of_it in zip((r, c), sides, (rows, columns), strict=True)
                 )
                 cores[here] = item.of_cores[r, c][local[here]]
-        mask = np.asarray(store.array(item.source.mask)[place])
+        mask = labels_of(store, item.source.mask, place)
         return mask, np.asarray(store.array(HEIGHT)[place]), cores
 
     reads: ReadCores = read
@@ -385,6 +395,40 @@ def _number_part(item: _NumberPart) -> bool:
     array = store.array(item.key)
     store.write(item.key, part.index, part.rows, part.columns, found.astype(array.dtype))
     return True
+
+
+def number_mask(
+    store: LabelStore, way: ObjectWay, classes: int, answers: str, work: Work, *, stars: bool = False
+) -> int:
+    """Number the objects of a mask in the window as it is, painting and all, into ``NUMBERS``.
+
+    Parameters
+    ----------
+    store : LabelStore
+        With the mask, and with what `way` needs.
+    way : ObjectWay
+        How touching objects are separated.
+    classes : int
+        Of the model.
+    answers : str
+        Key of the probabilities.
+    work : Work
+        Who does it.
+    stars : bool
+        Whether polygons say how deep pixels lie.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    source = _Source("0", answers, SEPARATION, classes, way)
+    if stars:
+        store.scratch(DEPTH, "float16", 1)
+        find_depth(store, DEPTH, (), 0, work, answers=SEPARATION)
+        source = replace(source, separation=DEPTH)
+    store.scratch(NUMBERS, "uint32")
+    return find_numbers(store, source, NUMBERS, list(parts_of(store, "0", 0, PART, ())), work).count
 
 
 def find_numbers(
