@@ -2,9 +2,9 @@
 
     python benchmarks/cores.py [--rounds 5] [--side 128]
 
-Each number of cores has a process of its own that may use no others; they take turns. Devices are virtual ones
-of the processor, of one core each, that share every batch (JAX, float32). Prints milliseconds and how many
-times as fast as one. A row that fails says why, and the others are measured.
+Each number of cores has a process of its own that may use no others; they take turns. Devices are virtual
+ones of the processor, of one core each, that share every batch (JAX, float32). Prints milliseconds and how
+many times as fast as one. A row that fails says why, and the others are measured.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def case_of(side: int) -> Case:
 
 
 def measure(folder: Path, kind: str, count: int, side: int) -> list[float]:
-    """Milliseconds of a step of training, and of a prediction, on so many cores; on devices of a step alone."""
+    """Milliseconds of a step of training, and of a prediction, on so many cores; on devices a step alone."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:count]))
     from napari_unet.engine.devices import data_parallel

@@ -203,9 +203,8 @@ def test_a_run_of_all_that_was_interrupted_resumes(tmp_path: Path, monkeypatch: 
 def test_cores_that_fail_say_why_and_the_others_are_compared() -> None:
     import cores
 
-    rows = cores.table(
-        "cores", {1: [[100.0, 20.0], [120.0, 30.0]], 2: [[50.0, 20.0], [60.0, 15.0]], 4: ["no", "no"]}
-    )
+    one, two = [[100.0, 20.0], [120.0, 30.0]], [[50.0, 20.0], [60.0, 15.0]]
+    rows = cores.table("cores", {1: one, 2: two, 4: ["no", "no"]})
     assert rows[2:] == [
         "| 1 | 110 ms | 1.00 | 25 ms | 1.00 |",
         "| 2 | 55 ms | 2.00 | 18 ms | 1.50 |",
