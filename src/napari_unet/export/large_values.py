@@ -104,7 +104,7 @@ def write_large_values(
     import zarr
 
     partial = unfinished(path)
-    levels = []
+    levels: list[Any] = []
     with disk(path):
         shutil.rmtree(partial, ignore_errors=True)
         group = zarr.open_group(partial, mode="w", zarr_format=3)
