@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.lazy_stack import LazyStack
-    from napari_unet.inference.ensembles.ensemble import Flip
+    from napari_unet.inference.predict import Flip
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.models.normalization import Normalization

@@ -371,7 +371,7 @@ def _number_part(item: _NumberPart) -> bool:
     sides = side_of(raw, PART)
 
     def read(rows: slice, columns: slice) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
-        place = (*part.index, rows, columns)
+        place: Place = (*part.index, rows, columns)
         local = np.asarray(store.array(CORES)[place])
         cores = np.zeros(local.shape, np.int32)
         for r in range(rows.start // sides[0], -(-rows.stop // sides[0])):
