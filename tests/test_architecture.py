@@ -98,7 +98,7 @@ PARTS = {
         {"masks", "models", "outlines", "segmented", "submission"},
         {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "over_time", "tables", "volumes"},
         {"formats", "label_store", "stacks"},
-        {"large_values", "naming"},
+        {"naming"},
     ),
     "widgets": (
         {"parts"},

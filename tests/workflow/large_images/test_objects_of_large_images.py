@@ -405,8 +405,8 @@ def test_probabilities_are_written_with_levels(
     separation: str, classes: int, changes: dict[str, Any], tmp_path: Path, said: dict[str, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("napari_unet.export.large_values.SMALLEST", 100)
-    monkeypatch.setattr("napari_unet.export.large_values.SIDE", 64)
+    monkeypatch.setattr("napari_unet.workflow.segment.large_values.SMALLEST", 100)
+    monkeypatch.setattr("napari_unet.workflow.segment.large_values.SIDE", 64)
     model = model_of(separation, classes, **changes)
     said["answer"] = answer_of(model)
     image = (field(5) * 60_000).astype(np.uint16)

@@ -25,7 +25,6 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError, SettingsError, WorkbenchError
 from napari_unet.export.label_files import write_label_tiff
 from napari_unet.export.label_store import PRESENCE, PROBABILITIES, RAW, SPREAD, LabelStore, unfinished
-from napari_unet.export.large_values import LargeValues, write_large_values
 from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.objects import way_of
@@ -54,6 +53,7 @@ from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVol
 from napari_unet.workflow.large_images.volumes.link_slices import LargeSeries, link_slices
 from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
 from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
+from napari_unet.workflow.segment.large_values import LargeValues, write_large_values
 from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.segment_volumes import one_answer_only
 from napari_unet.workflow.segment.segmented_stacks import OVER_TIME
