@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.large_images.parts import Part
 
 IGNORE = 255  # in masks that people painted: nobody knows
-OBJECTS_BY = "objects_by"  # what the state of a mask says of how its objects are told apart
+OBJECTS_BY = "objects_by"  # what the state of a mask says of how its objects are separated
 MOST_ROUNDS = 6  # in which a rounded probability is moved to the right side of the threshold
 
 
@@ -110,7 +110,7 @@ class MaskRule:
 
 @dataclass(frozen=True)
 class LayerObjects:
-    """How the objects of a mask in the window are told apart, as its state says it.
+    """How the objects of a mask in the window are separated, as its state says it.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ def finish_layer(
     on_progress, cancel
         As everywhere.
     objects : LayerObjects, optional
-        How objects are told apart; without it they are connected pieces.
+        How objects are separated; without it they are connected pieces.
 
     Returns
     -------

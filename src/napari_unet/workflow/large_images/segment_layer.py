@@ -216,7 +216,7 @@ class SegmentLayerTask:
         )  # fmt: skip
 
     def _objects(self, model: AnyModel, store: LabelStore | None = None) -> LayerObjects | None:
-        """How objects are told apart; None where they are connected pieces, or the store lacks the rest."""
+        """How objects are separated; None where they are connected pieces, or the store lacks the rest."""
         if self.settings.objects == "agglomerate":
             return None  # which joins fragments of the whole image
         rules = rules_for(model, self.settings, objects=True)
