@@ -128,10 +128,10 @@ window: setup screen
 
 bench: setup
 	@$(PIP) install -q -e ".[bench]"
-	@$(BIN)/python benchmarks/bench.py
-	@$(BIN)/python benchmarks/open_data.py
-	@$(BIN)/python benchmarks/run_lengths.py
-	@$(BIN)/python benchmarks/scores.py
+	-@$(BIN)/python benchmarks/bench.py
+	-@$(BIN)/python benchmarks/open_data.py
+	-@$(BIN)/python benchmarks/run_lengths.py
+	-@$(BIN)/python benchmarks/scores.py
 
 N ?= 10000
 SEED ?= 0

@@ -1,9 +1,10 @@
-"""Steps of training and masks on one core, two cores, and so on to all of them.
+"""Steps of training and masks on one core, two cores, and so on to all of them; and on as many devices.
 
-    python benchmarks/cores.py [--rounds 5]
+    python benchmarks/cores.py [--rounds 5] [--side 128]
 
-Each number of cores has a process of its own that may use no others; they take turns. Prints milliseconds and
-how many times as fast as one core.
+Each number of cores has a process of its own that may use no others; they take turns. Devices are virtual
+ones of the processor, of one core each, that share every batch (JAX, float32). Prints milliseconds and how
+many times as fast as one. A row that fails says why, and the others are measured.
 """
 
 from __future__ import annotations
@@ -16,37 +17,98 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from side_by_side.case import Case, write_case
-from side_by_side.runtimes import ours_network, train_ours
 
-CASE = Case("cores", 16, 16, 128)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMIT = 240  # seconds of one turn
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
-def measure(folder: Path, cores: int) -> list[float]:
-    """Milliseconds of a step of training, and of a prediction, on so many cores."""
-    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
+def case_of(side: int) -> Case:
+    """16 patches of so many pixels either way, and the network of 16 filters."""
+    return Case("cores", 16, 16, side)
+
+
+def measure(folder: Path, kind: str, count: int, side: int) -> list[float]:
+    """Milliseconds of a step of training, and of a prediction, on so many cores; on devices a step alone."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:count]))
+    from napari_unet.engine.devices import data_parallel
     from napari_unet.engine.hardware import default_precision
+    from side_by_side.runtimes import ours_network, train_ours
 
-    precision = default_precision()
-    images = CASE.images()
+    case = case_of(side)
+    images = case.images()
     targets = np.ones((*images.shape[:3], 2), np.float32)
     targets[..., 0] = np.random.default_rng(1).random(images.shape[:3]) > 0.5
-    step, answer = train_ours(folder, CASE, precision), ours_network(folder, CASE, precision)
-    found = []
-    for call in (lambda: step(images, targets), lambda: answer(images)):
+    if kind == "devices":
+        names = tuple(f"cpu:{number}" for number in range(count)) if count > 1 else ()
+        with data_parallel(names):
+            step = train_ours(folder, case, "float32")
+            return [timed(lambda: step(images, targets))]
+    precision = default_precision()
+    step, answer = train_ours(folder, case, precision), ours_network(folder, case, precision)
+    return [timed(lambda: step(images, targets)), timed(lambda: answer(images))]
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Milliseconds of a call, the first one left out."""
+    call()
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
         call()
-        times = []
-        for _ in range(6):
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-        found.append(1e3 * statistics.median(times))
-    return found
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times)
+
+
+def turn(folder: str, kind: str, count: int, side: int) -> list[float] | str:
+    """What one process measures, or why it failed."""
+    environment = dict(os.environ)
+    if kind == "devices":
+        flags = f"--xla_force_host_platform_device_count={count} {ONE_THREAD}"
+        environment |= {"KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
+    try:
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", folder, kind, str(count), "--side", str(side)],
+            capture_output=True, text=True, check=False, timeout=LIMIT, env=environment,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"stopped after {LIMIT} s"
+    if done.returncode:
+        return (done.stderr.strip() or f"ended with {done.returncode}").splitlines()[-1][:200]
+    return [float(value) for value in json.loads(done.stdout.splitlines()[-1])]
+
+
+def table(kind: str, found: dict[int, list[list[float] | str]]) -> list[str]:
+    """Rows of Markdown: each number of cores or devices against the first."""
+    columns = ["step of training", "prediction"] if kind == "cores" else ["step of training"]
+    heads = " | ".join(f"{name} | times one" for name in columns)
+    lines = [f"| {kind} | {heads} |", "| --- " * (1 + 2 * len(columns)) + "|"]
+    for count, rounds in found.items():
+        cells = []
+        for column in range(len(columns)):
+            both = [
+                (a[column], b[column])
+                for a, b in zip(found[min(found)], rounds, strict=True)
+                if not isinstance(a, str) and not isinstance(b, str)
+            ]
+            if not both:
+                cells += [next((one for one in rounds if isinstance(one, str)), "not measured"), ""]
+                continue
+            faster = statistics.median(a / b for a, b in both)
+            cells += [f"{statistics.median(b for _, b in both):.0f} ms", f"{faster:.2f}"]
+        lines.append(f"| {count} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def main() -> None:
@@ -55,33 +117,29 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--side", type=int, default=128, help="pixels of a patch, either way")
+    parser.add_argument("--most", type=int, help="cores and devices at most; all if not given")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(Path(options.one[0]), int(options.one[1]))))
+        folder, kind, count = options.one
+        print(json.dumps(measure(Path(folder), kind, int(count), options.side)))
         return
-    most = len(os.sched_getaffinity(0))
+    from napari_unet.engine.hardware import available_cores
+
+    most = min(options.most or available_cores(), available_cores())
     counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count < most] + [most]
-    found: dict[int, list[list[float]]] = {count: [] for count in counts}
-    with tempfile.TemporaryDirectory() as folder:
+    kinds = ["cores"] + ["devices"] * (find_spec("jax") is not None)
+    with tempfile.TemporaryDirectory() as name:
         with get_context("spawn").Pool(1) as pool:
-            pool.apply(write_case, (CASE, Path(folder)))
-        for _ in range(options.rounds):
-            for count in counts:
-                answer = subprocess.run(
-                    [sys.executable, __file__, "--one", folder, str(count)],
-                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
-                )  # fmt: skip
-                found[count].append(json.loads(answer.stdout.splitlines()[-1]))
-    print("| cores | step of training | times one core | prediction | times one core |")
-    print("| --- | --- | --- | --- | --- |")
-    for count in counts:
-        cells = []
-        for column in (0, 1):
-            own, one = ([row[column] for row in found[n]] for n in (count, counts[0]))
-            faster = statistics.median(a / b for a, b in zip(one, own, strict=True))
-            cells += [f"{statistics.median(own):.0f} ms", f"{faster:.2f}"]
-        print(f"| {count} | " + " | ".join(cells) + " |")
+            pool.apply(write_case, (case_of(options.side), Path(name)))
+        for kind in kinds:
+            found: dict[int, list[list[float] | str]] = {count: [] for count in counts}
+            for _ in range(options.rounds):
+                for count in counts:
+                    found[count].append(turn(name, kind, count, options.side))
+            print("\n".join(table(kind, found)), flush=True)
+            print()
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def main() -> int:
     from napari_unet.data.catalog import open_images
     from napari_unet.engine.hardware import default_precision
     from napari_unet.export.masks import write_mask
+    from napari_unet.inference import predict
     from napari_unet.models.model import load_model
     from napari_unet.progress import CancelToken, ignore_progress
     from napari_unet.workflow.segment import prefetch, segment_task
@@ -73,6 +74,7 @@ def main() -> int:
             "as it is": (samples, []),
             "one thread writes": (samples, [threads(1)]),
             "four threads write": (samples, [threads(4)]),
+            "one batch at a time": (samples, [mock.patch.object(predict, "LANES_AFTER", 10**9)]),
             "not synced to disk": (samples, [no_sync]),
             "not written": (samples, [no_writing]),
             "neither read nor written": (ready, [no_writing]),

@@ -33,6 +33,8 @@ LIMITS = {
     "stall 99th percentile, ms": 50.0,
     "Cancel answered, s": 0.3,
 }
+BUSY = "dock opens while a training runs, s"
+BUSY_LIMITS = {BUSY: 0.5}
 # A network as large and trained as little as this needs: only its speed counts.
 MAKE_MODEL = """
 import sys
@@ -147,6 +149,46 @@ def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
     return out
 
 
+def measure_busy_dock(folder: Path, rounds: int) -> dict[str, float]:
+    """Seconds until the dock is open, each time in a new process, while a training uses all cores."""
+    data = folder / "tiles"
+    write_synthetic("salt", data, 60)
+    training = subprocess.Popen(
+        [sys.executable, "-m", "napari_unet.cli", "train", data, "--out", folder / "model",
+         "--minutes", "60", "--quiet"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(30)  # until it learns
+        if training.poll() is not None:
+            raise SystemExit("the training ended before anything was measured")
+        found = []
+        for _ in range(rounds):
+            answer = subprocess.run(
+                [sys.executable, __file__, "--dock-once"], capture_output=True, text=True, check=True
+            )
+            found.append(float(answer.stdout.splitlines()[-1]))
+    finally:
+        training.kill()
+        training.wait()
+    return {BUSY: statistics.median(found), "the slowest, s": max(found)}
+
+
+def open_dock_once() -> float:
+    """Seconds until the dock is open, in a window that is open."""
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    rest(1)
+    start = time.perf_counter()
+    viewer.window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
+    rest(0)  # it is seen
+    seconds = time.perf_counter() - start
+    viewer.close()
+    rest(0.2)
+    return seconds
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -163,7 +205,16 @@ def main() -> None:
         type=Path,
         help="folder for pictures of the window after each road, in both themes and two sizes",
     )
+    parser.add_argument("--busy-dock", action="store_true", help="only the dock, while a training runs")
+    parser.add_argument("--dock-once", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.dock_once:
+        print(open_dock_once())
+        return
+    if options.busy_dock:
+        with tempfile.TemporaryDirectory() as name:
+            print_figures(measure_busy_dock(Path(name), 5), BUSY_LIMITS)
+        return
     pictures = None
     if options.pictures is not None:
         options.pictures.mkdir(parents=True, exist_ok=True)

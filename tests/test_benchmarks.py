@@ -163,6 +163,55 @@ def test_one_page_says_what_each_benchmark_printed_and_which_was_stopped(
     assert "## Fast\n\n    python benchmarks/fast.py --rounds 2\n\n| a |\n" in said
     assert "stopped after 2 s" in said
     assert "failed: ZeroDivisionError: division by zero" in said
+    assert list(json.loads((tmp_path / "bench.json").read_text())["found"]) == ["fast", "slow", "bad"]
+
+
+def test_a_run_of_all_that_was_interrupted_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import bench
+
+    (tmp_path / "note.py").write_text("import sys; print('| measured', sys.argv[1])")
+    parts = {name: (name, ("note.py", name), 60) for name in ("one", "two", "three")}
+    monkeypatch.setattr(bench, "HERE", tmp_path)
+    monkeypatch.setattr(bench, "PARTS", parts)
+    arguments = ["bench.py", "--page", str(tmp_path / "bench.md")]
+    ran: list[str] = []
+    interrupted: list[str] = []
+    true = bench.run
+
+    def noted(given: tuple[str, ...], limit: int) -> str:
+        if given[1] == "two" and not interrupted:
+            interrupted.append("two")
+            raise RuntimeError
+        ran.append(given[1])
+        return true(given, limit)
+
+    monkeypatch.setattr(bench, "run", noted)
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(RuntimeError):  # as if somebody had ended it
+        bench.main()
+    ran.append("interrupted")
+    bench.main()
+    assert ran == ["one", "interrupted", "two", "three"]
+    said = (tmp_path / "bench.md").read_text()
+    assert all(f"| measured {name}" in said for name in parts)
+    ran.clear()
+    bench.main()  # the last one came to its end
+    assert ran == ["one", "two", "three"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "two"])
+    bench.main()
+    assert ran == ["one", "two", "three", "two"]
+
+
+def test_cores_that_fail_say_why_and_the_others_are_compared() -> None:
+    import cores
+
+    one, two = [[100.0, 20.0], [120.0, 30.0]], [[50.0, 20.0], [60.0, 15.0]]
+    rows = cores.table("cores", {1: one, 2: two, 4: ["no", "no"]})
+    assert rows[2:] == [
+        "| 1 | 110 ms | 1.00 | 25 ms | 1.00 |",
+        "| 2 | 55 ms | 2.00 | 18 ms | 1.50 |",
+        "| 4 | no |  | no |  |",
+    ]
 
 
 def test_the_makefile_runs_scripts_that_are_there() -> None:

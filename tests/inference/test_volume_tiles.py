@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.inference.predict import average_over_flips, predict_probabilities
+from napari_unet.inference.predict import FLIPS, average_over_flips, predict_probabilities
 from napari_unet.inference.tiling import plan_volume
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.sizes import InputSizes
@@ -42,7 +42,7 @@ def test_volumes_are_flipped_slice_by_slice() -> None:
     volume = np.ones((1, 2, 4, 4, 1), np.float32)
     corner = np.zeros((2, 4, 4, 1), np.float32)
     corner[0, 0, 0] = 8
-    found = average_over_flips(lambda batch: batch * corner, volume, "dihedral")[0, ..., 0]
+    found = average_over_flips(lambda batch: batch * corner, volume, FLIPS["dihedral"])[0, ..., 0]
     assert found[0].sum() == 8
     assert [found[0, y, x] for y in (0, 3) for x in (0, 3)] == [2, 2, 2, 2]
     assert found[1].sum() == 0

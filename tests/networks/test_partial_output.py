@@ -114,6 +114,6 @@ def test_parts_are_averaged_over_flips_as_tiles_are(flips: str) -> None:
 
         return answer
 
-    whole = average_over_flips(network, tile[None], flips)[0]
-    part = average_part_over_flips(PartNetwork(build, (6, 8)), tile, (2, 7), flips)
+    whole = average_over_flips(network, tile[None], FLIPS[flips])[0]
+    part = average_part_over_flips(PartNetwork(build, (6, 8)), tile, (2, 7), FLIPS[flips])
     np.testing.assert_allclose(part, whole[2:8, 7:15], rtol=1e-6)

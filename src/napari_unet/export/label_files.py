@@ -295,23 +295,51 @@ def write_label_tiff(
     Cancelled
         When it was stopped; nothing is left of it.
     """
+    about: dict[str, str] = {}
+    said = {} if numbered is None else numbered.to_json()
+    names = classes or (() if numbered is None else numbered.names)
+    about |= {str(number): one for number, one in enumerate(names, start=1)}
+    about |= {key: value for key, value in said.items() if isinstance(value, str)}
+    channels = ("classes" if classes else "objects",)
+    axes = "".join(leading) + "yx"
+    return write_levels_as_tiff(path, levels, axes, name, channels, pixel_size, about, on_progress, cancel)
+
+
+def write_levels_as_tiff(
+    path: Path,
+    levels: Sequence[Any],
+    axes: str,
+    name: str,
+    channels: Sequence[str],
+    pixel_size: PixelSize | None,
+    about: dict[str, str],
+    on_progress: OnProgress,
+    cancel: CancelToken,
+) -> Path:
+    """Write the levels of a large image as a tiled pyramid, as ``write_label_tiff``.
+
+    Parameters
+    ----------
+    path, levels, name, pixel_size, on_progress, cancel
+        As there; any type of numbers.
+    axes : str
+        Of the arrays, like "tcyx".
+    channels : sequence of str
+        Their names.
+    about : dict
+        What else is said of the image.
+    """
     import tifffile
 
+    leading = axes[:-2]
     ome = set(leading) <= set(OME_AXES)
-    axes = "".join(leading).upper() + "YX" if ome else "Q" * len(leading) + "YX"
-    metadata: dict[str, Any] = {"axes": axes}
+    metadata: dict[str, Any] = {"axes": axes.upper() if ome else "Q" * len(leading) + "YX"}
     if ome:
-        metadata |= {"Name": name, "Channel": {"Name": "classes" if classes else "objects"}}
+        metadata |= {"Name": name, "Channel": {"Name": list(channels) if "c" in axes else channels[0]}}
         if pixel_size is not None:
             metadata |= {"PhysicalSizeY": pixel_size.y, "PhysicalSizeYUnit": pixel_size.unit}
             metadata |= {"PhysicalSizeX": pixel_size.x, "PhysicalSizeXUnit": pixel_size.unit}
-        said = {} if numbered is None else numbered.to_json()
-        names = classes or (() if numbered is None else numbered.names)
-        metadata["MapAnnotation"] = {
-            "Namespace": "napari-unet-workbench/classes",
-            **{str(number): one for number, one in enumerate(names, start=1)},
-            **{key: value for key, value in said.items() if isinstance(value, str)},
-        }
+        metadata["MapAnnotation"] = {"Namespace": "napari-unet-workbench/classes", **about}
     bands = [band for level in levels for band in _bands_of(level)]
     at = iter(tracked(bands, len(bands), "Writing TIFF", on_progress, cancel))
     with atomic_path(path) as partial, tifffile.TiffWriter(partial, bigtiff=True, ome=ome) as file:

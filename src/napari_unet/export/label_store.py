@@ -30,8 +30,11 @@ UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
 PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
 ANSWERS = "answers"  # (..., K', Y, X) float16, what a network says, where objects are separated by it
+SEPARATION = "separation"  # (1, Y, X) float16: what a network says to tell objects apart
 STARS = "stars"  # folder of the rays of possible middles of objects
 HEIGHT = "height"  # how deep in objects pixels lie, by the network
+PRESENCE = "presence"  # for each file of labels: the highest probability that there is anything in the image
+SPREAD = "disagreement"  # (..., Y, X) float32: how far voices lie apart
 SCRATCH = (
     RAW,
     ANSWERS,
@@ -43,6 +46,11 @@ SCRATCH = (
     "agreed",
     "classes",
     "depth",
+    "basins",
+    "said",
+    "first",
+    PRESENCE,
+    SPREAD,
 )  # until it is finished
 OBJECTS = "objects"  # group of what is known of numbered objects
 STATE = "napari_unet_mask"  # attribute that says what the mask in it was made with
@@ -305,8 +313,10 @@ class LabelStore:
         """Whether what the network says is stored, as objects are separated by it."""
         return ANSWERS in self.group
 
-    def scratch(self, key: str, dtype: str, channels: int = 0) -> None:
+    def scratch(self, key: str, dtype: str, channels: int = 0, *, by_file: bool = False) -> None:
         """Make an array that is needed until labels are finished, unless it is there.
+
+        It has a number for each pixel, or for each file of labels.
 
         Raises
         ------
@@ -315,17 +325,24 @@ class LabelStore:
         """
         if key in self.group:
             return
-        raw = self.array(RAW)
-        lead, size = raw.shape[:-2], raw.shape[-2:]
+        raw = self.array(self.base)
+        lead, size, chunks = raw.shape[:-2], raw.shape[-2:], raw.chunks[-2:]
+        if by_file:
+            size, chunks = tuple(-(-s // c) for s, c in zip(size, chunks, strict=True)), (1, 1)
         middle = (channels,) if channels else ()
         with disk(self.path):
             self.group.create_array(
                 key,
                 shape=(*lead, *middle, *size),
                 dtype=dtype,
-                chunks=(*(1,) * (len(lead) + len(middle)), *raw.chunks[-2:]),
+                chunks=(*(1,) * (len(lead) + len(middle)), *chunks),
                 fill_value=0,
             )
+
+    @property
+    def base(self) -> str:
+        """Key of the array of labels as they were written first."""
+        return RAW if RAW in self.group else "0"
 
     @property
     def state(self) -> dict[str, Any]:
@@ -389,11 +406,11 @@ class LabelStore:
         self.write_channels(PROBABILITIES, index, rows, columns, values)
 
     def write_channels(
-        self, key: str, index: Index, rows: slice, columns: slice, values: NDArray[Any]
+        self, key: str, index: Place, rows: slice, columns: slice, values: NDArray[Any]
     ) -> None:
-        """Write the first channels, (K, Y, X), of a part; as ``write``."""
+        """Write the first channels, (K, Y, X) or of volumes (Z, K, Y, X), of a part; as ``write``."""
         with disk(self.path):
-            self.array(key)[(*index, slice(0, len(values)), rows, columns)] = values
+            self.array(key)[(*index, slice(0, values.shape[-3]), rows, columns)] = values
 
     def write_numbered(self, index: Index, said: NumberedObjects) -> None:
         """Write the class of every object of an image, by its number, and which of them are ties.

@@ -62,7 +62,7 @@ def _write(path: Path, image: SegmentedImage, numbers: Numbers, version: str) ->
     with atomic_folder(path) as partial:
         root = zarr.open_group(partial, mode="w", zarr_format=3 if version == "0.5" else 2)
         planes = np.moveaxis(pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels, -1, 0)
-        shown = _write_levels(root, planes, _mean, image, version)
+        shown = _write_levels(root, planes, mean_of_four, image, version)
         describe(root, {"multiscales": [shown], "omero": _channels(planes)}, version)
         labels = root.create_group("labels")
         describe(labels, {"labels": [LABELS]}, version)
@@ -118,7 +118,7 @@ def _nearest(values: NDArray[Any]) -> NDArray[Any]:
     return values[..., ::2, ::2]
 
 
-def _mean(values: NDArray[Any]) -> NDArray[Any]:
+def mean_of_four(values: NDArray[Any]) -> NDArray[Any]:
     """Mean of 2 x 2 pixels; of what there is at odd ends."""
     odd = [(0, side % 2) for side in values.shape[-2:]]
     even = np.pad(values, [(0, 0)] * (values.ndim - 2) + odd, mode="edge")

@@ -20,7 +20,11 @@ COLUMNS = (
 
 
 def write_objects_over_time(
-    path: Path, series: Mapping[str, Sequence[ObjectInTime]], classes: Sequence[str]
+    path: Path,
+    series: Mapping[str, Sequence[ObjectInTime]],
+    classes: Sequence[str],
+    *,
+    append: bool = False,
 ) -> Path:
     """Write the objects of one or more series.
 
@@ -32,6 +36,8 @@ def write_objects_over_time(
         Name of each series to its objects.
     classes : sequence of str
         Names of the classes 1..K.
+    append : bool
+        Whether rows of other series that are in the table already stay.
 
     Returns
     -------
@@ -43,9 +49,13 @@ def write_objects_over_time(
     OutputError
         If it cannot be written.
     """
+    earlier = ""
+    if append and path.is_file():
+        earlier = path.read_text(encoding="utf-8").partition("\n")[2]
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
+        file.write(earlier)
         for name, rows in series.items():
             for row in rows:
                 y, x = row.centroid

@@ -83,7 +83,7 @@ def find_objects(
         if how == "learned":
             assert separation is not None
             return learned_cores(inside, probability, separation, separation_kind, settings.core)
-        return _peaks(inside, probability if how == "probability" else None)
+        return peaks(inside, probability if how == "probability" else None)
 
     if how == "agglomerate" and probabilities is not None:
         return joined_from_cores(mask, probabilities, cores_of, settings.join)
@@ -224,7 +224,7 @@ def learned_cores(
     return height, cores
 
 
-def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
+def peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
     """Probability, or distance to the mask's edge, and its maxima."""
     if probability is None:
         distance = distance_within(np.pad(inside, 1, mode="edge"))[1:-1, 1:-1]

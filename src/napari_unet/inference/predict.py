@@ -15,7 +15,7 @@ from napari_unet.inference.tiling import TilePlan, plan_tiles, plan_volume
 from napari_unet.networks.layers.star_shape import turned_rays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
 
+    Flip = tuple[bool, bool, bool]  # along Y, along X, and whether the axes are exchanged before
     Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
     OnTiles = Callable[[int, int], None]  # takes how many tiles of an image are back, and of how many
 
@@ -160,11 +161,11 @@ class _Predictor:
         if count < full and count > 1:
             wanted = min(full, 2 ** int(np.ceil(np.log2(count))))
             batch = np.concatenate([batch, np.repeat(batch[-1:], wanted - count, axis=0)])
-        return average_over_flips(self.network, batch, self.settings.flips, self.rays)[:count]
+        return average_over_flips(self.network, batch, FLIPS[self.settings.flips], self.rays)[:count]
 
 
 def average_over_flips(
-    network: Network, batch: NDArray[np.float32], flips: str, rays: int = 0
+    network: Network, batch: NDArray[np.float32], flips: Sequence[Flip], rays: int = 0
 ) -> NDArray[np.float32]:
     """Probabilities of a batch, averaged over flips of it.
 
@@ -175,8 +176,8 @@ def average_over_flips(
         slice.
     batch : numpy.ndarray
         (N, Y, X, C) float32, or (N, Z, Y, X, C).
-    flips : str
-        A key of ``FLIPS``.
+    flips : sequence of Flip
+        Of ``FLIPS``.
     rays : int
         How many channels, the last, are distances along rays.
 
@@ -186,7 +187,7 @@ def average_over_flips(
         (N, Y', X', K) float32.
     """
     total: NDArray[np.float32] | None = None
-    for flip_y, flip_x, transpose in FLIPS[flips]:
+    for flip_y, flip_x, transpose in flips:
         turned = batch.swapaxes(-3, -2) if transpose else batch
         turned = turned[..., :: -1 if flip_y else 1, :: -1 if flip_x else 1, :]
         out = network(np.ascontiguousarray(turned))
@@ -196,11 +197,15 @@ def average_over_flips(
             out = rays_flipped_back(out, rays, (flip_y, flip_x, transpose))
         total = out if total is None else total + out
     assert total is not None
-    return total / np.float32(len(FLIPS[flips]))
+    return total / np.float32(len(flips))
 
 
 def average_part_over_flips(
-    network: PartNetwork, tile: NDArray[np.float32], offset: tuple[int, int], flips: str, rays: int = 0
+    network: PartNetwork,
+    tile: NDArray[np.float32],
+    offset: tuple[int, int],
+    flips: Sequence[Flip],
+    rays: int = 0,
 ) -> NDArray[np.float32]:
     """Probabilities of a part of a tile, averaged over flips of it.
 
@@ -212,8 +217,8 @@ def average_part_over_flips(
         (Y, X, C) float32.
     offset : (int, int)
         Row and column at which the part begins.
-    flips : str
-        A key of ``FLIPS``.
+    flips : sequence of Flip
+        Of ``FLIPS``.
     rays : int
         As ``average_over_flips``.
 
@@ -223,7 +228,7 @@ def average_part_over_flips(
         (Y', X', K) float32.
     """
     total: NDArray[np.float32] | None = None
-    for flip in FLIPS[flips]:
+    for flip in flips:
         turned, place, part = tile, offset, network.part
         if flip[2]:
             turned, place, part = tile.swapaxes(0, 1), (offset[1], offset[0]), (part[1], part[0])
@@ -239,7 +244,7 @@ def average_part_over_flips(
             out = rays_flipped_back(out, rays, flip)
         total = out if total is None else total + out
     assert total is not None
-    return total / np.float32(len(FLIPS[flips]))
+    return total / np.float32(len(flips))
 
 
 class PartNetwork:

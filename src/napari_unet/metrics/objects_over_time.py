@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 HALF = 0.5  # of an object's pixels that lie in another one, of which it is a part then
@@ -76,6 +78,7 @@ class ObjectsOverTime:
     rows: list[ObjectInTime] = field(default_factory=list)
     _before: tuple[NDArray[np.int32], NDArray[np.uint8]] | None = None
     _last: dict[int, ObjectInTime] = field(default_factory=dict)
+    _begun: bool = False
 
     def add(self, image: str, frame: int, objects: NDArray[np.int32], mask: NDArray[np.uint8]) -> None:
         """Take in the next image.
@@ -91,18 +94,38 @@ class ObjectsOverTime:
         mask : numpy.ndarray
             (Y, X) uint8: the class of every pixel.
         """
-        now = {row.object: row for row in _measured(image, frame, objects, mask)}
+        shared = None
+        if self._before is not None and self._before[0].shape == objects.shape:
+            before, mask_before = self._before
+            shared = _shared(np.where(mask_before == mask, before, 0), objects)
+        self.add_measured(_measured(image, frame, objects, mask), shared)
+        self._before = objects, mask
+
+    def add_measured(
+        self, found: list[ObjectInTime], shared: Mapping[tuple[int, int], int] | None = None
+    ) -> None:
+        """Take in the objects of the next image, measured.
+
+        Parameters
+        ----------
+        found : list of ObjectInTime
+            With the numbers that objects have in the whole series.
+        shared : mapping, optional
+            Number in the image before and number in this one to the pixels of one class that both have. None
+            where the images cannot be compared.
+        """
+        now = {row.object: row for row in found}
         fresh = [number for number in now if number not in self._last]
         gone = [number for number in self._last if number not in now]
-        if self._before is None or self._before[0].shape != objects.shape:
+        if shared is None:
             for row in self._last.values():
                 row.ended = "disappears"
             for number in fresh:
-                now[number].began = "first image" if self._before is None else "appears"
+                now[number].began = "appears" if self._begun else "first image"
         else:
-            self._name(now, fresh, gone, objects, mask)
+            self._name(now, fresh, gone, shared)
         self.rows += now.values()
-        self._last, self._before = now, (objects, mask)
+        self._last, self._begun = now, True
 
     def finish(self) -> list[ObjectInTime]:
         """All rows; objects of the last image end with it."""
@@ -115,15 +138,12 @@ class ObjectsOverTime:
         now: dict[int, ObjectInTime],
         fresh: list[int],
         gone: list[int],
-        objects: NDArray[np.int32],
-        mask: NDArray[np.uint8],
+        shared: Mapping[tuple[int, int], int],
     ) -> None:
         """Say how objects began and ended between the image before and this one."""
-        assert self._before is not None
-        before, mask_before = self._before
-        same = mask_before == mask
-        parents = _holders(objects, np.where(same, before, 0), fresh)
-        heirs = _holders(before, np.where(same, objects, 0), gone)
+        unmatched, lost = set(fresh), set(gone)
+        parents = {n: b for (b, n), some in shared.items() if n in unmatched and some > HALF * now[n].area}
+        heirs = {b: n for (b, n), some in shared.items() if b in lost and some > HALF * self._last[b].area}
         parts: dict[int, list[int]] = defaultdict(list)
         for number, parent in parents.items():
             parts[parent].append(number)
@@ -132,7 +152,7 @@ class ObjectsOverTime:
             merged[heir].append(number)
         for number in fresh:
             row = now[number]
-            if number in parents and (parents[number] not in gone or len(parts[parents[number]]) > 1):
+            if number in parents and (parents[number] not in lost or len(parts[parents[number]]) > 1):
                 row.began, row.came_from = "split", (parents[number],)
             elif len(merged[number]) > 1:
                 row.began, row.came_from = "merge", tuple(sorted(merged[number]))
@@ -142,7 +162,7 @@ class ObjectsOverTime:
             row = self._last[number]
             if len(parts[number]) > 1:
                 row.ended, row.became = "split", tuple(sorted(parts[number]))
-            elif number in heirs and (heirs[number] not in fresh or len(merged[heirs[number]]) > 1):
+            elif number in heirs and (heirs[number] not in unmatched or len(merged[heirs[number]]) > 1):
                 row.ended, row.became = "merge", (heirs[number],)
             else:
                 row.ended = "disappears"
@@ -171,15 +191,12 @@ def _measured(
     ]  # fmt: skip
 
 
-def _holders(objects: NDArray[np.int32], others: NDArray[np.int32], wanted: list[int]) -> dict[int, int]:
-    """For each of these objects the other one that holds more than half of its pixels, if one does."""
-    if not wanted:
-        return {}
-    chosen = np.zeros(int(objects.max(initial=0)) + 1, bool)
-    chosen[wanted] = True
-    both = chosen[objects] & (others > 0)
-    width = int(others.max(initial=0)) + 1
-    pairs, shared = np.unique(objects[both].astype(np.int64) * width + others[both], return_counts=True)
-    areas = np.bincount(objects.ravel())
-    held = shared > HALF * areas[pairs // width]
-    return {int(pair // width): int(pair % width) for pair in pairs[held]}
+def _shared(before: NDArray[np.int32], now: NDArray[np.int32]) -> dict[tuple[int, int], int]:
+    """Number before and number now to the pixels that both have."""
+    both = (before > 0) & (now > 0)
+    width = int(now.max(initial=0)) + 1
+    pairs, pixels = np.unique(before[both].astype(np.int64) * width + now[both], return_counts=True)
+    return {
+        (pair // width, pair % width): count
+        for pair, count in zip(pairs.tolist(), pixels.tolist(), strict=True)
+    }

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.export.label_store import LabelStore
-from napari_unet.inference.postprocess import mask_from_probabilities, remove_small
+from napari_unet.engine.inline import run_inline
+from napari_unet.export.label_store import SEPARATION, LabelStore
+from napari_unet.inference.objects import find_objects
+from napari_unet.inference.postprocess import connected_objects, mask_from_probabilities, remove_small
 from napari_unet.progress import CancelToken, ignore_progress
+from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.export.whole_mask import number_whole, read_whole_mask
 from napari_unet.workflow.large_images import finish, layer_mask
-from napari_unet.workflow.large_images.layer_mask import CountObjectsTask, MaskRule, finish_layer
+from napari_unet.workflow.large_images.layer_mask import (
+    OBJECTS_BY,
+    CountObjectsTask,
+    LayerObjects,
+    MaskRule,
+    finish_layer,
+)
+from napari_unet.workflow.large_images.measure_mask import MeasureMaskTask
 from support.errors import raises_code
 from support.large_masks import halved, levels_of, write_large_mask
 
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.inference.postprocess import Activation
+    from napari_unet.settings import Separation
 
 SHAPE = (310, 420)
 
@@ -95,3 +107,40 @@ def test_objects_of_very_large_masks_are_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("napari_unet.workflow.export.whole_mask.MOST_PIXELS", 99)
     with raises_code("output.mask.large"):
         number_whole(np.zeros((10, 10), np.uint8), "a")
+
+
+@pytest.mark.parametrize("way", ["distance", "border", "probability", "shape"])
+def test_objects_that_touch_are_counted_and_measured_as_in_memory(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.workflow.large_images.told_apart.PART", 64)
+    noise = np.random.default_rng(4).standard_normal((3, 150, 170))
+    inside, other, depth = (ndimage.gaussian_filter(one, 4) for one in noise)
+    probabilities = np.stack([0.5 + 6 * inside, 0.5 + 6 * other - 0.1], axis=-1).clip(0, 1)
+    probabilities = (np.rint(255 * probabilities) / 255).astype(np.float32)  # as they are stored
+    separation = (0.5 + 6 * depth).clip(0, 1).astype(np.float16)
+    path = tmp_path / "m.zarr"
+    mask = write_large_mask(path, probabilities, classes=("a", "b"))
+    store = LabelStore.open(path)
+    store.scratch(SEPARATION, "float16", 1)
+    whole = slice(0, 150), slice(0, 170)
+    store.write_channels(SEPARATION, (), *whole, separation[None])
+    how = "learned" if way in ("distance", "border") else way
+    kind: Separation = way if how == "learned" else "none"  # type: ignore[assignment]
+    told_apart = LayerObjects(how, kind, 0.5, 2)
+    store.set_state({**store.state, OBJECTS_BY: asdict(told_apart)})
+    # Somebody paints a bar over several objects, and a corner that nobody knows.
+    mask[70:80, 20:150] = 1
+    mask[:30, :30] = 255
+    store.write(0, (), *whole, mask)
+    settings = InferenceSettings(objects=how)
+    known = np.where(mask == 255, 0, mask).astype(np.uint8)
+    apart = separation.astype(np.float32) if how == "learned" else None
+    expected = find_objects(known, settings, probabilities, apart, kind)
+    assert expected.max() > connected_objects(known).max() + 5
+    assert run_inline(CountObjectsTask(path)) == expected.max()
+    found = run_inline(MeasureMaskTask(path))
+    areas = np.bincount(expected.ravel())[1:]
+    assert sorted(found.table.columns["area_px"].astype(int).tolist()) == sorted(areas.tolist())
+    row, column = found.pixels.T
+    np.testing.assert_array_equal(areas[expected[row, column] - 1], found.table.columns["area_px"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.large_images.plan import Block
 
 pytestmark = pytest.mark.slow
+PRESENCE = 0.4  # that the image holds anything, by the answer
 SHAPE = (152, 192)  # multiples of 4, or a network is shown the whole image shifted
 
 
@@ -52,10 +54,11 @@ def _awkward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model_of(separation: str, classes: int = 1, **inference: Any) -> Model:
-    """A network with random weights."""
+    """A network with random weights; one that says whether there is anything, if masks depend on that."""
     names = tuple("abc"[:classes])
     network = NetworkSettings(
         filters=4, depth=2, classes=classes, separation=separation,
+        presence="least_presence" in inference,
         activation="sigmoid" if classes == 1 else "softmax",
     )  # fmt: skip
     settings = InferenceSettings(**{"flips": "none", "tile": 2048, "overlap": 16, **inference})
@@ -71,8 +74,11 @@ def field(seed: int, sigma: float = 4.0) -> np.ndarray:
 def answer_of(model: Model) -> np.ndarray:
     """What a network might say: classes, then depth or borders, then rays of about the size of objects."""
     classes = len(model.classes)
-    found = [field(10 + number, 6) / (1 if classes == 1 else 1.6) for number in range(classes)]
+    share = 1 if classes == 1 else 2 if model.recipe.network.presence else 1.6
+    found = [field(10 + number, 6) / share for number in range(classes)]
     separation = model.recipe.network.separation
+    if model.recipe.network.presence:
+        found.append(field(7, 9) * np.float32(PRESENCE / field(7, 9).max()))
     if separation != "none":
         found.append(field(0, 3))
     rays = [field(20 + number, 8) * 16 / 1024 for number in range(32 * (separation == "star"))]
@@ -130,6 +136,16 @@ WAYS = [
     ("border", 2, {"minimum_size": 50}),
     ("star", 3, {}),
     ("distance", 2, {"class_of": "pixels"}),
+    # Contours, with whatever comes after them.
+    ("none", 1, {"refinement": 0.6, "threshold": 0.85}),
+    ("distance", 1, {"refinement": 0.5, "threshold": 0.8, "minimum_size": 40}),
+    ("none", 1, {"refinement": 0.4, "objects": "probability"}),
+    # An image in which there may be nothing: 0.4 is enough, and is not.
+    ("none", 1, {"least_presence": 0.3}),
+    ("none", 1, {"least_presence": 0.5}),
+    ("distance", 2, {"least_presence": 0.39, "threshold": 0.4}),
+    ("distance", 2, {"least_presence": 0.41}),
+    ("star", 1, {"least_presence": 0.5, "refinement": 0.5}),
 ]
 
 
@@ -142,7 +158,11 @@ def test_objects_are_those_of_the_whole_image(
     image = (field(5) * 60_000).astype(np.uint16)
     image[:30, 100:140] = 0  # a hole without data
     expected = in_memory(image, model)
-    assert expected.objects.max() > 3
+    empty = changes.get("least_presence", 0) > PRESENCE
+    assert expected.objects.max() == 0 if empty else expected.objects.max() > 3
+    if "refinement" in changes and not empty:
+        plain = model.recipe.inference.model_copy(update={"refinement": 0.0})
+        assert (in_memory(image, model, plain).mask != expected.mask).sum() > 100
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
     found = result(out)
     assert_same_objects(found, expected.objects)
@@ -279,8 +299,15 @@ def test_a_large_tiff_of_a_data_set_is_known_by_its_header(
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((60, 50), np.uint8))
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((20, 20), np.uint8))
+    zarr.create_array(tmp_path / "c.zarr", data=np.zeros((60, 50), np.uint8))
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["image"] = np.zeros((3, 40, 60), np.uint8)
+    (tmp_path / "e.tif").write_bytes(b"II*\0")  # damaged: reading it says so
     monkeypatch.setattr(any_size, "LARGE", 2000)
-    assert [any_size.is_large_sample(sample) for sample in open_images((tmp_path,))] == [True, False]
+    large = {sample.id: any_size.is_large_sample(sample) for sample in open_images((tmp_path,))}
+    assert large == {
+        "a": True, "b": False, "c": True, "d_000": True, "d_001": True, "d_002": True, "e": False,
+    }  # fmt: skip
 
 
 def assert_alike(found: np.ndarray, expected: np.ndarray) -> None:
@@ -368,3 +395,83 @@ def test_a_network_that_finds_objects_gets_the_tiles_that_it_gets_in_memory(tmp_
     assert expected.objects.max() > 10
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
     assert_same_objects(result(out), expected.objects)
+
+
+@pytest.mark.parametrize(
+    ("separation", "classes", "changes"),
+    [("none", 1, {}), ("distance", 2, {"least_presence": 0.41}), ("none", 1, {"refinement": 0.6})],
+)
+def test_probabilities_are_written_with_levels(
+    separation: str, classes: int, changes: dict[str, Any], tmp_path: Path, said: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("napari_unet.workflow.segment.large_values.SMALLEST", 100)
+    monkeypatch.setattr("napari_unet.workflow.segment.large_values.SIDE", 64)
+    model = model_of(separation, classes, **changes)
+    said["answer"] = answer_of(model)
+    image = (field(5) * 60_000).astype(np.uint16)
+    image[:30, 100:140] = 0
+    expected = in_memory(image, model)
+    stack = replace(lazy_stack(image), pixel_size=PixelSize(0.5, 0.25, "µm"))
+    segment_stack(stack, model, tmp_path / "a.ome.zarr", probabilities=True)
+    np.testing.assert_array_equal(result(tmp_path / "a.ome.zarr"), expected.mask)
+    written = zarr.open_group(tmp_path / "a_probabilities.ome.zarr", mode="r")
+    planes = np.moveaxis(expected.probabilities, -1, 0)
+    planes = planes if classes > 1 else planes[0]
+    np.testing.assert_array_equal(np.asarray(written["0"]), planes)
+    # A pixel of the next level is the mean of four.
+    means = planes.reshape(*planes.shape[:-2], 76, 2, 96, 2).mean(axis=(-3, -1))
+    np.testing.assert_allclose(np.asarray(written["1"]), means, atol=1e-6)
+    (shown,) = written.attrs["ome"]["multiscales"]
+    assert "".join(axis["name"] for axis in shown["axes"]) == ("cyx" if classes > 1 else "yx")
+    assert shown["datasets"][1]["coordinateTransformations"][0]["scale"][-2:] == [1.0, 0.5]
+    segment_stack(stack, model, tmp_path / "b.ome.tif", probabilities=True)
+    with tifffile.TiffFile(tmp_path / "b_probabilities.ome.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), planes)
+        assert len(file.series[0].levels) == len(list(written.array_keys())) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.ome.zarr", "a_probabilities.ome.zarr", "b.ome.tif", "b_probabilities.ome.tif",
+    ]  # fmt: skip
+
+
+def test_probabilities_of_a_stack_have_their_axes_in_order(
+    tmp_path: Path, said: dict[str, np.ndarray]
+) -> None:
+    model = model_of("none", 2, class_of="pixels")
+    said["answer"] = answer_of(model)
+    images = np.stack([np.stack([(field(5) * 60_000).astype(np.uint16)] * 3)] * 2)
+    segment_stack(lazy_stack(images, axes="tzyx"), model, tmp_path / "a.ome.zarr", probabilities=True)
+    written = np.asarray(zarr.open_group(tmp_path / "a_probabilities.ome.zarr", mode="r")["0"])
+    assert written.shape == (2, 2, 3, *SHAPE)  # time, classes, depth
+    planes = np.moveaxis(in_memory(images[0, 0], model).probabilities, -1, 0)
+    np.testing.assert_array_equal(written, np.broadcast_to(planes[None, :, None], written.shape))
+
+
+def test_answers_to_the_flipped_image_disagree_as_in_memory(tmp_path: Path) -> None:
+    model = spread_out(model_of("distance"))
+    image = (field(5) * 60_000).astype(np.uint16)
+    (expected,) = segment_samples([Sample("a", lambda: image[..., None])], model, disagreement=True)
+    assert expected.disagreement is not None
+    assert expected.disagreement.max() > 0.05
+    out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", disagreement=True)
+    found = np.asarray(zarr.open_group(tmp_path / "a_disagreement.ome.zarr", mode="r")["0"])
+    np.testing.assert_allclose(found, expected.disagreement, atol=2e-3)
+    assert (result(out) != expected.mask).mean() < 1e-3
+
+
+def test_a_network_says_of_the_same_tiles_whether_there_is_anything(tmp_path: Path) -> None:
+    model = model_of("none", least_presence=1e-6, tile=64)
+    image = (field(5) * 60_000).astype(np.uint16)
+    alone = in_memory(image, model)
+    seen, threshold = alone.presence, float(np.median(alone.probabilities))
+    assert 1e-4 < seen < 1 - 2e-4
+    for least, share in ((seen - 1e-4, 0.3), (seen + 1e-4, 0.0)):
+        changes = {"least_presence": least, "threshold": threshold}
+        settings = model.recipe.inference.model_copy(update=changes)
+        expected = in_memory(image, model, settings)
+        out = segment_stack(lazy_stack(image), model, tmp_path / f"{share}.ome.zarr", settings)
+        found = result(out)
+        assert (found > 0).mean() >= share
+        assert found.any() == expected.mask.any() == (share > 0)
+        decided = np.abs(alone.probabilities[..., 0] - threshold) > 1e-3
+        np.testing.assert_array_equal(found[decided], expected.mask[decided])

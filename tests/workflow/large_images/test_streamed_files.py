@@ -127,3 +127,33 @@ def test_nothing_but_damaged_images_is_an_error(tmp_path: Path, model: str) -> N
     command = ["segment", "--model", model, "--out", tmp_path / "out", "--stream"]
     assert cli_error(*command, tmp_path / "a.tif").code == "data.image.unreadable"
     assert cli_error(*command, tmp_path / "b.tif", tmp_path / "b.png").code == "data.images.unusable"
+
+
+def test_large_files_in_a_folder_are_segmented_block_by_block(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", GREY)
+    tifffile.imwrite(folder / "b.tif", GREY[:20, :20])
+    Image.fromarray(GREY).save(folder / "c.png")  # never read by region
+    for module in ("segment_files.LEAST_BYTES", "any_size.LARGE", "segment_files.LARGE"):
+        monkeypatch.setattr(f"napari_unet.workflow.large_images.{module}", 2000)
+    command = ["segment", str(folder), "--model", model, "--probabilities", "--over-time"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.ome.zarr", "a_probabilities.ome.zarr", "b.tif", "b_probabilities.tif", "c.tif",
+        "c_probabilities.tif", "objects-over-time.csv",
+    ]  # fmt: skip
+    objects = streamed(tmp_path / "out" / "a.ome.zarr")
+    whole = tifffile.imread(tmp_path / "out" / "c.tif")  # the same picture, in memory
+    assert ((objects > 0) == (whole > 0)).mean() > 0.999
+    probabilities = tifffile.imread(tmp_path / "out" / "c_probabilities.tif")
+    found = streamed(tmp_path / "out" / "a_probabilities.ome.zarr")
+    np.testing.assert_allclose(found, probabilities, atol=2e-3)
+    _, *rows = (tmp_path / "out" / "objects-over-time.csv").read_text().splitlines()
+    series = [row.split(",")[:3] for row in rows]
+    assert {(name, image, frame) for name, image, frame in series} >= {
+        ("images", "c", "2"), ("large images", "a", "1"),
+    }  # fmt: skip
+    assert sum(image == "a" for _, image, _ in series) == objects.max()

@@ -140,6 +140,10 @@ def decode_pixels(
             if header.dtype == "uint16" and header.channels + header.alpha > 1:
                 check_page(page, 1, name)
                 return pictures.decode_deep_png(pictures.whole(file))
+            plain = pictures.decode_plain_png(pictures.whole(file)) if page in (None, 0) else None
+            if plain is not None:
+                return plain
+            file.seek(0)
         with _picture(file, kind, name) as picture:
             check_page(page, int(getattr(picture, "n_frames", 1)), name)
             return pictures.decode_picture(picture, kind, page or 0, palette_indices=palette_indices)

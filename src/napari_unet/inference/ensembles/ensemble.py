@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.inference.predict import Network
+    from napari_unet.inference.predict import Flip, Network
     from napari_unet.networks.sizes import InputSizes
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
-
-    Flip = tuple[bool, bool, bool]
 
 UPRIGHT: Flip = (False, False, False)
 MOST_FLIPS = 4
@@ -152,8 +150,13 @@ class RunningMean:
         where all agree, 0.5 where half of them say 0 and half 1.
         """
         assert self._square is not None
-        variance = np.maximum(self._square[..., :classes], 0) / np.float32(self._weight)
-        return np.asarray(np.sqrt(variance).max(axis=-1), np.float32)
+        return spread_of(self._square[..., :classes], self._weight)
+
+
+def spread_of(square: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
+    """(Y, X) float32: the largest standard deviation, of summed squares (Y, X, K) and the weight of all."""
+    variance = np.maximum(square, 0) / np.float32(weight)
+    return np.asarray(np.sqrt(variance).max(axis=-1), np.float32)
 
 
 def predict_members(

@@ -6,23 +6,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.inference.objects import grown_from_cores, peaks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-SMOOTH = 1.0  # pixels; noise must not make two basins of one
-DEPTH = 0.1  # by which the probability between two cells must fall short of that in both
+    from napari_unet.settings import InferenceSettings
+
 WEIGHTS = tuple(round(0.1 * n, 1) for n in range(10))
 
 
-def watershed_contours(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
+def refines(settings: InferenceSettings, classes: int) -> bool:
+    """Whether contours are drawn: settings give them a weight, and there is one class that they part."""
+    return settings.refinement > 0 and classes == 1
+
+
+def watershed_contours(
+    probability: NDArray[np.float32], known: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """Lines between the basins of a map of cell interiors.
 
     Parameters
     ----------
     probability : numpy.ndarray
         (Y, X) float32 in [0, 1], of being inside a cell.
+    known : numpy.ndarray, optional
+        (Y, X) bool: pixels that hold data; the others are in no basin.
 
     Returns
     -------
@@ -33,23 +44,23 @@ def watershed_contours(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
     Notes
     -----
     Basins begin where the smoothed probability rises at least 0.1 above the saddle to a higher place;
-    they grow over edges and corners until they meet (Meyer 1994, doi:10.1016/0165-1684(94)90060-4).
+    they grow over edges and corners until they meet (Meyer 1994, doi:10.1016/0165-1684(94)90060-4). They are
+    the objects of ``objects.peaks`` in a mask of all pixels, so a large image has them part by part.
     """
-    import cv2
-    from scipy import ndimage
-    from skimage.morphology import h_maxima
-    from skimage.segmentation import watershed
+    mask = np.ones(probability.shape, np.uint8) if known is None else known.astype(np.uint8)
+    return lines_between(grown_from_cores(mask, probability[..., None], peaks))
 
-    height = np.asarray(cv2.GaussianBlur(np.ascontiguousarray(probability, np.float32), (0, 0), SMOOTH))
-    if float(np.ptp(height)) < DEPTH:
-        return np.zeros(height.shape, np.bool_)
-    markers, _ = ndimage.label(h_maxima(height, DEPTH), structure=np.ones((3, 3), bool))
-    basins = watershed(-height, markers, connectivity=np.ones((3, 3), bool))
-    # Of two neighbours in different basins the left or upper one is on the line: scikit-image draws such
-    # lines, too, but takes fifty times as long.
-    lines = np.zeros(height.shape, np.bool_)
-    lines[:, :-1] |= basins[:, :-1] != basins[:, 1:]
-    lines[:-1] |= basins[:-1] != basins[1:]
+
+def lines_between(basins: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(Y, X) bool: of two neighbours in different basins the left or upper one; 0 is no basin."""
+    # scikit-image draws such lines, too, but takes fifty times as long.
+    lines = np.zeros(basins.shape, np.bool_)
+    for here, next_to in (
+        ((slice(None), slice(-1)), (slice(None), slice(1, None))),
+        ((slice(-1),), (slice(1, None),)),
+    ):
+        first, second = basins[here], basins[next_to]
+        lines[here] |= (first != second) & (first > 0) & (second > 0)
     return lines
 
 

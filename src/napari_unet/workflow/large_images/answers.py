@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.inference.ensembles.ensemble import spread_of
 from napari_unet.inference.predict import average_over_flips
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.workflow.large_images.plan import (
@@ -50,7 +51,7 @@ class BlockTiles:
 
 
 def voices_of(large: LargeImage) -> tuple[LargeImage, ...]:
-    """How each member of an ensemble goes about an image; of one model how that does."""
+    """How each voice goes about an image: the members of an ensemble, or one model in one or several ways."""
     return large.members or (large,)
 
 
@@ -104,7 +105,9 @@ class BlockAnswers:
             If not even one tile fits; or whatever the backend raises then.
         """
         means: list[NDArray[np.float32]] = []
+        squares: list[NDArray[np.float32]] = []
         weight = 0.0
+        classes = len(self.model.classes)
         for number, (model, large) in enumerate(self._members()):
             runner = self._runner(number, model, large)
             found: list[NDArray[np.float32]] = []
@@ -127,14 +130,23 @@ class BlockAnswers:
             weight += large.weight
             if not means:
                 means = found
+                squares = [np.zeros_like(one[..., :classes]) for one in found]
                 continue
-            for mean, one in zip(means, found, strict=True):
-                mean += np.float32(large.weight / weight) * (one - mean)
-        return means
+            for mean, square, one in zip(means, squares, found, strict=True):  # as ``RunningMean`` does
+                away = one - mean
+                mean += np.float32(large.weight / weight) * away
+                if self.large.spread:
+                    still = (one - mean)[..., :classes]
+                    square += np.float32(large.weight) * away[..., :classes] * still
+        if not self.large.spread:
+            return means
+        spreads = (spread_of(square, weight)[..., None] for square in squares)
+        return [np.concatenate(both, axis=-1) for both in zip(means, spreads, strict=True)]
 
     def _members(self) -> Iterator[tuple[Model, LargeImage]]:
         if not isinstance(self.model, Ensemble):
-            yield self.model, self.large
+            for large in voices_of(self.large):
+                yield self.model, large
             return
         for (_, model), large in zip(self.model.models(), self.large.members, strict=True):
             yield model, large
@@ -168,7 +180,7 @@ class SharedRunner:
 
     def __init__(self, large: LargeImage, model: Model) -> None:
         self.large = large
-        self.network = pixel_outputs(model)
+        self.network = pixel_outputs(model, presence=large.presence)
         self._answers: OrderedDict[tuple[int, int], NDArray[np.float32]] = OrderedDict()
         self._lock = Lock()
 
@@ -189,7 +201,7 @@ class SharedRunner:
                 tile = tiles.get(number)
                 if tile is None:
                     tile = read_shared_tile(self.large, block.image, number, intensities)
-                answer = average_over_flips(self.network, tile[None], self.large.settings.flips)[0]
+                answer = average_over_flips(self.network, tile[None], self.large.flips, self.large.rays)[0]
                 found = np.ascontiguousarray(answer[..., : self.large.channels])
                 self._keep((block.image, number), found)
             outputs[number] = found

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.files.lazy_stack import lazy_stack
-from napari_unet.data.files.lazy_tiff import pixels_of_tiff
 from napari_unet.data.files.loaders import ImageLoader
+from napari_unet.data.files.pages import PageLoader, header_of_loader
 from napari_unet.errors import WorkbenchError
 from napari_unet.export.label_store import ANSWERS
 from napari_unet.progress import CancelToken, ignore_progress
@@ -22,7 +22,7 @@ from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.segment_large import rules_for, start_result
-from napari_unet.workflow.large_images.told_apart import DEPTH
+from napari_unet.workflow.large_images.told_apart import DEPTH, answers_of
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 
 if TYPE_CHECKING:
@@ -66,12 +66,15 @@ class LargeSegmentation(Segmentation):
 
 
 def is_large_sample(sample: Sample) -> bool:
-    """Whether an image is a TIFF that is gone about block by block, by its header."""
+    """Whether an image is gone about block by block, by the header of its file."""
     load = sample.original or sample.load_image
-    if not isinstance(load, ImageLoader):
+    if not isinstance(load, ImageLoader | PageLoader):
         return False
-    path = load.source.file(load.name)
-    return path is not None and pixels_of_tiff(path) > LARGE
+    try:
+        header = header_of_loader(load)
+    except (WorkbenchError, OSError):
+        return False  # reading it says what is wrong
+    return header.height * header.width > LARGE
 
 
 def segment_any_size(
@@ -131,7 +134,7 @@ def _mapped(
     labels = store.array(0)
     height, width = labels.shape
     classes, network = len(model.classes), model.recipe.network
-    agreed = "agreed" if "agreed" in store.group else ANSWERS
+    agreed = answers_of(store)
 
     def moved(name: str, dtype: Any, key: str | int, channels: slice | int | None = None) -> NDArray[Any]:
         array = store.array(key)

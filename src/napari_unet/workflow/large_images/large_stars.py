@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.export.label_store import ANSWERS, RAW, STARS, Index, LabelStore, disk
+from napari_unet.export.label_store import ANSWERS, STARS, Index, LabelStore, disk
 from napari_unet.inference.parted_objects import Window
 from napari_unet.inference.shapes.stars import (
     REACH,
@@ -62,13 +62,14 @@ def keep_middles(
 @dataclass(frozen=True)
 class _Middles:
     part: Part
+    answers: str
     channel: int
 
 
 def _find_middles(item: _Middles) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(N, 2) middles in a part, row by row, and (N,) their smoothed depth."""
     part, store = item.part, LabelStore.open(item.part.store)
-    array = store.array(ANSWERS)
+    array = store.array(item.answers)
     window = Window.around(part.rows, part.columns, 2 * REACH, array.shape[-2:])
     depth = np.asarray(array[(*part.index, item.channel, window.rows, window.columns)]).astype(np.float32)
     y, x, smooth = find_middles(depth)
@@ -88,7 +89,7 @@ class _Draw:
 def _draw(item: _Draw) -> None:
     """Draw polygons that touch a part, the deepest first, and store how deep pixels lie in them."""
     part, store = item.part, LabelStore.open(item.part.store)
-    shape = store.array(RAW).shape[-2:]
+    shape = store.array(store.base).shape[-2:]
     depth = np.zeros((part.rows.stop - part.rows.start, part.columns.stop - part.columns.start), np.float32)
     if len(item.stars):
         low, high = boxes_of(item.stars)
@@ -115,7 +116,9 @@ def _touch(low: NDArray[np.int_], high: NDArray[np.int_], part: Part) -> NDArray
     return np.asarray(inside & (low[:, 1] < part.columns.stop) & (high[:, 1] >= part.columns.start))
 
 
-def find_depth(store: LabelStore, key: str, index: Index, classes: int, work: Work) -> None:
+def find_depth(
+    store: LabelStore, key: str, index: Index, classes: int, work: Work, answers: str = ANSWERS
+) -> None:
     """Find the polygons of an image, and store how deep pixels lie in them.
 
     Parameters
@@ -130,9 +133,13 @@ def find_depth(store: LabelStore, key: str, index: Index, classes: int, work: Wo
         Channels of the answers before the depth.
     work : Work
         Who does it.
+    answers : str
+        Key of the array of answers.
     """
-    parts = list(parts_of(store, RAW, 0, PART, index))
-    looked = work.each(_find_middles, [_Middles(part, classes) for part in parts], "Finding polygons")
+    parts = list(parts_of(store, store.base, 0, PART, index))
+    looked = work.each(
+        _find_middles, [_Middles(part, answers, classes) for part in parts], "Finding polygons"
+    )
     found = [said for _, said in looked]
     places = np.concatenate([places for places, _ in found])
     depth = np.concatenate([depth for _, depth in found])
@@ -158,7 +165,7 @@ def find_depth(store: LabelStore, key: str, index: Index, classes: int, work: Wo
 
 def _rays_at(store: LabelStore, index: Index, places: NDArray[np.int64]) -> NDArray[np.float32]:
     """(N, 32) float32: the rays of middles (N, 2), from what the blocks stored."""
-    width = store.array(RAW).shape[-1]
+    width = store.array(store.base).shape[-1]
     wanted = places[:, 0] * width + places[:, 1]
     order = np.argsort(wanted)
     rays = np.zeros((len(places), 32), np.float32)

@@ -16,12 +16,15 @@ from napari_unet.inference.joined import (
     look_at_any_class,
     look_at_part,
 )
+from napari_unet.inference.parted_objects import ObjectWay
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.progress import tracked
 from napari_unet.workflow.large_images.finish import halve
-from napari_unet.workflow.large_images.parts import PART, parts_of
+from napari_unet.workflow.large_images.parts import PART, Work, one_by_one, parts_of
+from napari_unet.workflow.large_images.told_apart import FULL, number_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,10 +32,11 @@ if TYPE_CHECKING:
     from napari_unet.inference.joined import PartPieces
     from napari_unet.inference.postprocess import Activation
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import Separation
     from napari_unet.workflow.large_images.parts import Part
 
 IGNORE = 255  # in masks that people painted: nobody knows
-FULL = 255  # how a probability of 1 is stored
+OBJECTS_BY = "objects_by"  # what the state of a mask says of how its objects are separated
 MOST_ROUNDS = 6  # in which a rounded probability is moved to the right side of the threshold
 
 
@@ -104,8 +108,46 @@ class MaskRule:
         return rounded
 
 
+@dataclass(frozen=True)
+class LayerObjects:
+    """How the objects of a mask in the window are separated, as its state says it.
+
+    Attributes
+    ----------
+    how, kind, core
+        As ``ObjectWay`` has them.
+    classes : int
+        Of the model.
+    stars : bool
+        Whether polygons say how deep pixels lie.
+    """
+
+    how: str
+    kind: Separation
+    core: float
+    classes: int
+    stars: bool = False
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> LayerObjects | None:
+        """Of the state of a mask; None where objects are connected pieces."""
+        said = state.get(OBJECTS_BY)
+        return cls(**said) if said else None
+
+    def number(self, store: LabelStore, on_progress: OnProgress, cancel: CancelToken) -> int:
+        """Number the objects of the mask as it is, into ``NUMBERS``; says how many there are."""
+        way = ObjectWay(self.how, self.kind, self.core)
+        work = Work(one_by_one, on_progress, cancel)
+        return number_mask(store, way, self.classes, PROBABILITIES, work, stars=self.stars)
+
+
 def finish_layer(
-    store: LabelStore, rule: MaskRule, again: bool, on_progress: OnProgress, cancel: CancelToken
+    store: LabelStore,
+    rule: MaskRule,
+    again: bool,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+    objects: LayerObjects | None = None,
 ) -> int:
     """Finish the mask of a large image, of all of it or of what is segmented so far.
 
@@ -119,11 +161,13 @@ def finish_layer(
         Whether the mask in the store may be of another rule, or painted on: it is made again.
     on_progress, cancel
         As everywhere.
+    objects : LayerObjects, optional
+        How objects are separated; without it they are connected pieces.
 
     Returns
     -------
     int
-        Connected objects in the mask.
+        Objects in the mask.
     """
     drops = rule.minimum_size > 1
     makes = again or drops or rule.whole_objects
@@ -158,6 +202,8 @@ def finish_layer(
         parts = list(parts_of(store, str(level), level, PART // 2))
         for part in tracked(parts, len(parts), "Building coarser levels", on_progress, cancel):
             halve(part)
+    if objects is not None:
+        return objects.number(store, on_progress, cancel)
     return max((int(own.max(initial=0)) for own in numbers.values()), default=0)
 
 
@@ -168,7 +214,7 @@ def read_part(store: LabelStore, part: Part) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class CountObjectsTask:
-    """Count the connected objects of a mask on disk as it is, painting and all.
+    """Count the objects of a mask on disk as it is, painting and all.
 
     Attributes
     ----------
@@ -181,6 +227,9 @@ class CountObjectsTask:
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> int:
         """Count."""
         store = open_finished_or_not(self.store)
+        told_apart = LayerObjects.of(store.state)
+        if told_apart is not None:
+            return told_apart.number(store, on_progress, cancel)
         parts = list(parts_of(store, "0", 0, PART))
         looked = ((part, look_at_part(known(read_part(store, part)))) for part in parts)
         found = tracked(looked, len(parts), "Counting objects", on_progress, cancel)

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import ComputeError
+from napari_unet.export.label_store import SEPARATION, SPREAD
 from napari_unet.inference.object_classes import reads_classes
+from napari_unet.inference.postprocess import without_presence
+from napari_unet.inference.shapes.contours import refines
 from napari_unet.progress import Progress
 from napari_unet.workflow.large_images.answers import BlockAnswers, measure_members
+from napari_unet.workflow.large_images.large_stars import keep_middles
 from napari_unet.workflow.large_images.layer_mask import MaskRule
 from napari_unet.workflow.large_images.plan import (
     Block,
@@ -23,7 +27,7 @@ from napari_unet.workflow.large_images.plan import (
     nearest_first,
     note_constant,
 )
-from napari_unet.workflow.large_images.told_apart import raw_mask, write_answers
+from napari_unet.workflow.large_images.told_apart import raw_mask, write_answers, write_presence
 from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume
 from napari_unet.workflow.large_images.volumes.volume_run import write_answer
 
@@ -249,10 +253,16 @@ def write_block(
         If the disk refuses.
     """
     classes = len(model.classes)
+    index, place = large.stack.indices[block.image], large.plan.result(block.number)
+    if large.spread:
+        outputs, spread = outputs[..., :-1], outputs[..., -1]
+        store.write(SPREAD, index, *place, spread)
+    if large.presence:
+        outputs, seen = without_presence(outputs, classes)
+        write_presence(store, index, place, seen)
     outputs, rays = outputs[..., : classes + 1], outputs[..., classes + 1 :]
     outputs = np.clip(outputs, 0.0, 1.0).astype(np.float16).astype(np.float32)
     network = model.recipe.network
-    index, place = large.stack.indices[block.image], large.plan.result(block.number)
     whole = reads_classes(large.settings, classes, network.separation)
     if store.has_answers:
         nothing = np.ones(outputs.shape[:2], np.uint8)
@@ -261,17 +271,25 @@ def write_block(
         if rays.size and not nothing.all():
             rays = np.where(nothing[..., None] == 0, np.float32(0), rays)
         write_answers(store, index, place, outputs, rays, block.number)
-        mask = raw_mask(outputs[..., :classes], large.settings, network.activation, whole)
+        mask = nothing  # contours part what holds data, and the mask is made with them
+        if not refines(large.settings, classes):
+            mask = raw_mask(outputs[..., :classes], large.settings, network.activation, whole)
         store.write(key, index, *place, mask)
         return
     probabilities = outputs[..., :classes]
     rule = MaskRule(large.settings.threshold, 0, network.activation, whole)
     found = rule.of_probabilities(probabilities)
-    mask = found.copy()
-    leave_blank(large, block, mask, constant)
+    nothing = np.ones(found.shape, np.uint8)
+    leave_blank(large, block, nothing, constant)
+    mask = np.where(nothing == 0, np.uint8(0), found)
     if store.has_probabilities:
         probabilities[mask != found] = 0
         store.write_probabilities(index, *place, rule.keep(probabilities, mask))
+    if store.has_array(SEPARATION):
+        depth = np.where(nothing == 0, np.float32(0), outputs[..., classes])
+        if rays.size:
+            keep_middles(store, index, block.number, place, depth, rays)
+        store.write_channels(SEPARATION, index, *place, depth[None].astype(np.float16))
     store.write(key, index, *place, mask)  # last: that it is there says that the block is finished
 
 

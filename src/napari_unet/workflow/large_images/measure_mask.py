@@ -9,10 +9,11 @@ import numpy as np
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.export.label_store import PROBABILITIES
-from napari_unet.inference.joined import join, look_at_part, number_part
+from napari_unet.inference.joined import JoinedPieces, join, look_at_part, number_part
 from napari_unet.metrics.object_measures import measure_objects
 from napari_unet.progress import Progress
-from napari_unet.workflow.large_images.layer_mask import FULL, known, open_finished_or_not
+from napari_unet.workflow.large_images.layer_mask import LayerObjects, known, open_finished_or_not
+from napari_unet.workflow.large_images.told_apart import FULL, NUMBERS
 from napari_unet.workflow.segment.predict_task import find_sample
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
-    from napari_unet.inference.joined import JoinedPieces
     from napari_unet.metrics.object_measures import ObjectTable
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.inputs.image_reference import ImageReference
@@ -35,7 +35,7 @@ PASSES = 4  # over the mask: to join the pieces, for runs, for perimeters, for i
 
 @dataclass(frozen=True, eq=False)
 class MeasuredMask:
-    """The objects of a mask on disk, its connected pieces.
+    """The objects of a mask on disk.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class MeasuredMask:
 
 @dataclass(frozen=True, eq=False)
 class MeasureMaskTask:
-    """Measure the connected objects of a mask on disk as it is, painting and all.
+    """Measure the objects of a mask on disk as it is, painting and all.
 
     Attributes
     ----------
@@ -93,11 +93,19 @@ class MeasureMaskTask:
         def read(band: slice) -> NDArray[np.uint8]:
             return known(np.asarray(mask[band, :]))
 
-        parts = {}
-        for number, band in enumerate(strips):
-            tell()
-            parts[(number, 0)] = look_at_part(read(band))
-        objects = NumberedStrips((height, width), rows, read, join(parts), tell)
+        told_apart = LayerObjects.of(store.state)
+        objects: NumberedStrips
+        if told_apart is not None:
+            told_apart.number(store, on_progress, cancel)
+            objects = StoredNumbers(
+                (height, width), rows, read, JoinedPieces(), tell, stored=store.array(NUMBERS)
+            )
+        else:
+            parts = {}
+            for number, band in enumerate(strips):
+                tell()
+                parts[(number, 0)] = look_at_part(read(band))
+            objects = NumberedStrips((height, width), rows, read, join(parts), tell)
         size = self.pixel_size
         table = measure_objects(
             objects,  # type: ignore[arg-type]
@@ -164,20 +172,33 @@ class NumberedStrips:
         """(Y, X) int32 of a strip."""
         self.tell()
         place = rows.start // self.height
-        pieces = number_part(self.read(rows))[0]
-        numbers = self.joined.numbers[(place, 0)].astype(np.int32)
+        numbers = self._numbers(place, rows)
         if place not in self._looked:
             self._looked.add(place)
-            found, at = np.unique(pieces, return_index=True)
-            for piece, pixel in zip(found.tolist(), at.tolist(), strict=True):
+            found, at = np.unique(numbers, return_index=True)
+            for number, pixel in zip(found.tolist(), at.tolist(), strict=True):
                 row, column = divmod(pixel, self.shape[1])
-                self._first.setdefault(int(numbers[piece]), (rows.start + row, column))
-        return np.asarray(numbers[pieces])
+                self._first.setdefault(number, (rows.start + row, column))
+        return numbers
+
+    def _numbers(self, place: int, rows: slice) -> NDArray[np.int32]:
+        pieces = number_part(self.read(rows))[0]
+        return np.asarray(self.joined.numbers[(place, 0)].astype(np.int32)[pieces])
 
     def first_pixels(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """(N, 2) int64: row and column of a pixel of each object, once all strips were read."""
         found = [self._first[number] for number in numbers.tolist()]
         return np.array(found, np.int64).reshape(-1, 2)
+
+
+@dataclass(eq=False)
+class StoredNumbers(NumberedStrips):
+    """Objects of a mask whose numbers are in the store."""
+
+    stored: Any = None
+
+    def _numbers(self, place: int, rows: slice) -> NDArray[np.int32]:
+        return np.asarray(self.stored[rows, :]).astype(np.int32)
 
 
 @dataclass(eq=False)

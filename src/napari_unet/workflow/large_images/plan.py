@@ -15,7 +15,13 @@ from napari_unet.errors import ModelError
 from napari_unet.export.label_store import LabelShape
 from napari_unet.inference.blocks import BlockPlan, plan_blocks
 from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost, batch_for, fit
-from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
+from napari_unet.inference.ensembles.ensemble import flips_of
+from napari_unet.inference.predict import (
+    FLIPS,
+    PartNetwork,
+    average_over_flips,
+    average_part_over_flips,
+)
 from napari_unet.inference.shared_tiles import SharedTiles, plan_shared_tiles
 from napari_unet.models import native
 from napari_unet.models.ensemble import Ensemble
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.lazy_stack import LazyStack
+    from napari_unet.inference.predict import Flip
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.models.normalization import Normalization
@@ -83,7 +90,14 @@ class LargeImage:
     shared : SharedTiles or None
         Tiles of a network whose blocks share them.
     members : tuple of LargeImage
-        Of an ensemble: the same blocks, as each member goes about them.
+        The same blocks, as each voice goes about them: the members of an ensemble, or one model that is asked
+        about the image in several ways.
+    flip : tuple of bool or None
+        The one way in which the image is looked at; None: all those of the settings.
+    presence : bool
+        Whether the network says, after the classes, whether there is anything in the image.
+    spread : bool
+        Whether it is wanted how far the voices lie apart, in one channel more.
     """
 
     stack: LazyStack
@@ -98,6 +112,14 @@ class LargeImage:
     weight: float = 1.0
     shared: SharedTiles | None = None
     members: tuple[LargeImage, ...] = ()
+    flip: Flip | None = None
+    presence: bool = False
+    spread: bool = False
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """Ways to look at the image that are averaged."""
+        return FLIPS[self.settings.flips] if self.flip is None else (self.flip,)
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -155,6 +177,7 @@ def plan_large_image(
     chunk: tuple[int, int] | None = None,
     *,
     apart: bool = False,
+    disagreement: bool = False,
 ) -> LargeImage:
     """Decide how a stack is gone about.
 
@@ -172,21 +195,29 @@ def plan_large_image(
         (Y, X) of the files of a result that was begun.
     apart : bool
         Whether what the network says to tell objects apart is wanted.
+    disagreement : bool
+        Whether it is wanted how far the members of an ensemble, or one model's answers to the flipped image,
+        lie apart.
 
     Raises
     ------
     ModelError
-        If the channels do not fit the model, it draws contours, or makes images empty as a whole.
+        If the channels do not fit the model.
     """
     if stack.seen == 1:
         check_sees_one_slice(model.recipe.network, "an image that is segmented in blocks")
     check_channels(stack, model)
-    refuse_whole_images(stack, model, settings)
     separation = model.recipe.network.separation
     channels = len(model.classes) + (SEPARATION_CHANNELS[separation] if apart else 0)
+    channels += asks_presence(model, settings)
     rays = RAYS if apart and separation == "star" else 0
     if not isinstance(model, Ensemble):
-        return _plan(stack, model, settings, large, chunk, channels, rays)
+        alone = _plan(stack, model, settings, large, chunk, channels, rays)
+        if not disagreement:
+            return alone
+        flips = flips_of(settings.flips)
+        voices = (replace(alone, weight=1 / len(flips), flip=flip) for flip in flips)
+        return replace(alone, members=tuple(voices), spread=True)
 
     def each(block: tuple[int, int] | None) -> list[LargeImage]:
         return [
@@ -194,16 +225,16 @@ def plan_large_image(
             for member, one in model.models()
         ]
 
-    alone = each(None)
+    planned = each(None)
     block = (
-        min(one.plan.rows.block for one in alone),
-        min(one.plan.columns.block for one in alone),
+        min(one.plan.rows.block for one in planned),
+        min(one.plan.columns.block for one in planned),
     )
     members = each(block)
     first = members[0]
     return replace(
         first, weight=1.0, exact=all(one.exact for one in members),
-        batch=min(one.batch for one in members), members=tuple(members),
+        batch=min(one.batch for one in members), members=tuple(members), spread=disagreement,
     )  # fmt: skip
 
 
@@ -227,10 +258,11 @@ def _plan(
         sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
         return LargeImage(
             stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact, model.normalization,
-            channels, rays, shared=shared,
+            channels, rays, shared=shared, presence=presence,
         )  # fmt: skip
 
-    if architecture(model.recipe.network.name).decode_detections is not None:
+    presence = asks_presence(model, settings)
+    if presence or architecture(model.recipe.network.name).decode_detections is not None:
         piece = block or chunk or (0, 0)
         tiles = plan_shared_tiles((height, width), shown, sizes, settings.tile, settings.overlap, piece)
         return planned(tiles.plan, 1, True, tiles)
@@ -256,45 +288,27 @@ def _plan(
         # Tiles run one by one, so each may answer for its middle alone, which takes less of everything.
         cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step, spare, whole)
         plan = replace(plan_for(fit(cost, sizes, large.memory, worth).tile), partial=True)
-    batch = 1 if plan.partial else batch_for(cost, plan.tile_shape, large.memory, worth, _flips(settings))
+    batch = (
+        1
+        if plan.partial
+        else batch_for(cost, plan.tile_shape, large.memory, worth, len(FLIPS[settings.flips]))
+    )
     return planned(plan, batch, exact)
 
 
-def refuse_whole_images(stack: LazyStack, model: AnyModel, settings: InferenceSettings) -> None:
-    """Refuse what needs all of an image at once.
+def asks_presence(model: AnyModel, settings: InferenceSettings) -> bool:
+    """Whether masks are made empty where a network says that there is nothing in an image.
 
-    Raises
-    ------
-    ModelError
-        If the model draws contours, or makes images empty as a whole.
+    It says so of each tile as a whole. So its tiles have to be those that the image has in memory.
     """
-    if settings.refinement:
-        raise ModelError(
-            f"{stack.name} is too large for watershed contours, which need the whole of an image",
-            code="model.image.large",
-            expected="a model without them",
-            got=f"contours weighing {settings.refinement:g}",
-            remedy="take the model as it was before `napari-unet refine`",
-        )
-    if settings.least_presence and model.recipe.network.presence:
-        raise ModelError(
-            f"{stack.name} is too large to be asked as a whole whether there is anything in it",
-            code="model.image.large",
-            expected="a model that makes no mask empty by that",
-            got=f"least_presence {settings.least_presence:g}",
-            remedy="set least_presence to 0 in the settings.json of the model",
-        )
+    return settings.least_presence > 0 and model.recipe.network.presence
 
 
-def pixel_outputs(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """As ``Model.outputs``, without what is said of an image as a whole: (N, Y', X', K) float32."""
-    return model.predictor(separation=model.recipe.network.separation != "none", presence=False)
-
-
-def _flips(settings: InferenceSettings) -> int:
-    from napari_unet.inference.predict import FLIPS
-
-    return len(FLIPS[settings.flips])
+def pixel_outputs(
+    model: Model, *, presence: bool = False
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """As ``Model.outputs``, (N, Y', X', K) float32; what is said of an image as a whole only if wanted."""
+    return model.predictor(separation=model.recipe.network.separation != "none", presence=presence)
 
 
 def _chunk(block: int, full: int) -> int:
@@ -397,7 +411,7 @@ class TileRunner:
     ) -> None:
         self.large = large
         self.plan = large.plan
-        self.flips = large.settings.flips
+        self.flips = large.flips
         self.batch = large.batch
         self.on_smaller = on_smaller
         self.model = model

@@ -24,10 +24,13 @@ from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError, SettingsError, WorkbenchError
 from napari_unet.export.label_files import write_label_tiff
-from napari_unet.export.label_store import RAW, LabelStore, unfinished
+from napari_unet.export.label_store import PRESENCE, PROBABILITIES, RAW, SPREAD, LabelStore, unfinished
+from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.objects import way_of
 from napari_unet.inference.parted_objects import ObjectWay
+from napari_unet.inference.shapes.contours import refines
+from napari_unet.metrics.objects_over_time import ObjectsOverTime
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.image_statistics import middle
 from napari_unet.progress import CancelToken, Progress, ignore_progress
@@ -38,13 +41,22 @@ from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.parts import one_by_one
-from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
-from napari_unet.workflow.large_images.told_apart import ObjectRules
+from napari_unet.workflow.large_images.plan import (
+    Block,
+    LargeImage,
+    asks_presence,
+    check_channels,
+    plan_large_image,
+)
+from napari_unet.workflow.large_images.told_apart import SAID, ObjectRules, answers_of
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume, finish_volume
-from napari_unet.workflow.large_images.volumes.link_slices import link_slices
+from napari_unet.workflow.large_images.volumes.link_slices import LargeSeries, link_slices
 from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
 from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
+from napari_unet.workflow.segment.large_values import LargeValues, write_large_values
 from napari_unet.workflow.segment.segment_samples import slices_seen
+from napari_unet.workflow.segment.segment_volumes import one_answer_only
+from napari_unet.workflow.segment.segmented_stacks import OVER_TIME
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -137,6 +149,11 @@ class SegmentLargeTask:
         Whether an object of a stack has one number in all slices where it overlaps itself.
     file_format : str
         "ome-zarr", or "tiff": a tiled OME-TIFF with the same levels, STEM.ome.tif.
+    probabilities, disagreement : bool
+        Whether these are written, too: STEM_probabilities.ome.zarr and STEM_disagreement.ome.zarr.
+    over_time : bool
+        Whether the files, in their order, and the slices of each stack are time series, see ``SegmentTask``.
+        Objects are written.
     """
 
     inputs: tuple[Path, ...]
@@ -151,6 +168,9 @@ class SegmentLargeTask:
     beside_others: bool = False
     link_objects: bool = False
     file_format: FileFormat = "ome-zarr"
+    probabilities: bool = False
+    disagreement: bool = False
+    over_time: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; gives the paths of the results. A run that was stopped continues where it was.
@@ -186,6 +206,8 @@ class SegmentLargeTask:
         done, left = [], []
         unlike = UnlikeImages(model.provenance, model.normalization)
         results = self._results()
+        every: dict[str, LargeSeries] = {}
+        single = 0
         for path, stems in results:
             for number, stem in enumerate(stems):
                 name = path.name if len(stems) == 1 else page_name(path.name, number)
@@ -194,12 +216,27 @@ class SegmentLargeTask:
                     check_channels(as_seen(stack, model), model)
                     if unlike.is_known:
                         unlike.compare(name, stack.read(stack.indices[0], *map(middle, stack.shape[:2])))
+                    series = None
+                    if self.over_time:
+                        name_of = (
+                            stack.name
+                            if stack.leading
+                            else "large images"
+                            if self.beside_others
+                            else "images"
+                        )
+                        series = every.setdefault(name_of, LargeSeries(over_time=ObjectsOverTime()))
+                        if not stack.leading:
+                            series.frames = single
+                            single += 1
                     done.append(
                         segment_stack(
                             stack, model, self.out / f"{stem}{self._suffix}", self.settings, self.large,
                             precision=precision, overwrite=self.overwrite, on_progress=on_progress,
-                            cancel=cancel, cluster=cluster, source=self.model, objects=self.objects,
-                            link_objects=self.link_objects,
+                            cancel=cancel, cluster=cluster, source=self.model,
+                            objects=self.objects or self.over_time,
+                            link_objects=self.link_objects, probabilities=self.probabilities,
+                            disagreement=self.disagreement, series=series,
                         )
                     )  # fmt: skip
                 except WorkbenchError as error:
@@ -208,6 +245,11 @@ class SegmentLargeTask:
                     if len(results) == len(stems) == 1 and not self.beside_others:
                         raise
                     left.append(LeftOut(name, error.sentence, error.code, stem))
+        if self.over_time:
+            for series in every.values():
+                series.close()
+            rows = {name: one.over_time.finish() for name, one in every.items() if one.over_time is not None}
+            write_objects_over_time(self.out / OVER_TIME, rows, model.classes, append=self.beside_others)
         if not self.beside_others:
             check_some_left(left, len(done) + len(left))
         return Written(done, left, unlike.sentence)
@@ -226,6 +268,11 @@ class SegmentLargeTask:
     def check_targets(self) -> None:
         """Refuse to replace results that are there; what was begun is continued. See ``check_outputs``."""
         targets = [self.out / f"{stem}{self._suffix}" for _, stems in self._results() for stem in stems]
+        kinds = [PROBABILITIES] * self.probabilities + [SPREAD] * self.disagreement
+        # Those of a mask that lacks something were made for it, and are made again with it.
+        targets += [next_to(out, kind) for out in targets if not unfinished(out).exists() for kind in kinds]
+        # With other images the table is theirs, and rows are added to it.
+        targets += [self.out / OVER_TIME] * (self.over_time and bool(self.inputs) and not self.beside_others)
         check_outputs(targets, self.inputs, overwrite=self.overwrite)
 
     def _results(self) -> list[tuple[Path, list[str]]]:
@@ -247,6 +294,14 @@ class SegmentLargeTask:
         return [(path, list(islice(stems, count))) for path, count in zip(self.inputs, counts, strict=True)]
 
 
+def next_to(out: Path, kind: str) -> Path:
+    """Where something else of an image goes: STEM_probabilities.ome.zarr with STEM.ome.zarr."""
+    name, dot, suffix = out.name.partition(".ome.")
+    if not dot:
+        name, suffix = out.stem, out.suffix.lstrip(".")
+    return out.with_name(f"{name}_{kind}{dot or '.'}{suffix}")
+
+
 def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) -> ObjectRules | None:
     """What decides the objects of a large image; None if they are connected pieces, or are not wanted.
 
@@ -257,12 +312,14 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
     """
     network, classes = model.recipe.network, len(model.classes)
     whole = reads_classes(settings, classes, network.separation)
+    presence = asks_presence(model, settings)
+    as_one = whole or presence or refines(settings, classes)
     kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
     some = np.zeros((1, 1), np.float32)
     how = way_of(settings, some[..., None], None if kind == "none" else some, kind)
-    if not whole and (how == "connected" or not objects):
+    if not as_one and (how == "connected" or not objects):
         return None
-    if how == "agglomerate":
+    if how == "agglomerate" and (whole or objects):
         raise SettingsError(
             "fragments of objects are not joined over blocks",
             code="settings.objects.blocks",
@@ -272,7 +329,7 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
         )
     return ObjectRules(
         settings, ObjectWay(how, kind, settings.core), network.separation, network.activation, model.classes,
-        whole, objects,
+        whole, objects, presence,
     )  # fmt: skip
 
 
@@ -287,6 +344,9 @@ def segment_stack(
     overwrite: bool = False,
     objects: bool = False,
     link_objects: bool = False,
+    probabilities: bool = False,
+    disagreement: bool = False,
+    series: LargeSeries | None = None,
     focus: Focus = lambda: None,
     cluster: Cluster | None = None,
     source: Path | None = None,
@@ -317,6 +377,14 @@ def segment_stack(
     link_objects : bool
         Whether an object of a stack has one number in all slices where it overlaps itself, see
         ``StackNumbers``. Those of a model that sees several slices are found in three dimensions anyway.
+    probabilities : bool
+        Whether the probability of each class is written, too, to ``next_to(out, "probabilities")``.
+    disagreement : bool
+        Whether it is written how far the members of an ensemble, or one model's answers to the flipped image,
+        lie apart, to ``next_to(out, "disagreement")``.
+    series : LargeSeries, optional
+        Time series that the images continue: objects have their numbers in it, and it notes what becomes of
+        them.
     focus : callable
         Gives image, y and x that are wanted first; asked again and again.
     cluster : Cluster, optional
@@ -343,19 +411,13 @@ def segment_stack(
     cancel = cancel or CancelToken()
     settings = settings or model.recipe.inference
     large = large or LargeImageSettings()
-    if settings.refinement:
-        raise SettingsError(
-            "contours of large images cannot be refined",
-            code="settings.refinement.unsupported",
-            expected="refinement 0",
-            got=f"{settings.refinement}",
-        )
     stack = as_seen(stack, model)
-    in_volume = objects_in_volume(stack, model, settings) if objects else None
-    links = objects and link_objects and in_volume is None and bool(stack.leading)
+    in_volume = objects_in_volume(stack, model, settings) if objects and series is None else None
+    links = objects and (series is not None or (link_objects and in_volume is None and bool(stack.leading)))
     started = start_result(
-        stack, model, out, settings, large, precision, overwrite, objects=objects, links=links
-    )
+        stack, model, out, settings, large, precision, overwrite, objects=objects, links=links,
+        probabilities=probabilities, disagreement=disagreement, over_time=series is not None,
+    )  # fmt: skip
     if on_begun is not None:
         on_begun(started.store.path)
     spread: Spread = one_by_one
@@ -382,7 +444,18 @@ def segment_stack(
             rules=rules_for(model, settings, objects=objects),
         )
         if links:
-            link_slices(started.store, model.classes, on_progress, cancel, spread)
+            link_slices(
+                started.store, model.classes, on_progress, cancel, spread, series=series, name=stack.name
+            )
+    names = tuple(axis for axis, _ in stack.leading)
+    for wanted, kind, channels in ((probabilities, PROBABILITIES, model.classes), (disagreement, SPREAD, ())):
+        if wanted:
+            key = SPREAD if kind == SPREAD else answers_of(started.store)
+            known = (names, channels, stack.name, stack.pixel_size, stack.slice_distance)
+            write_large_values(
+                next_to(out, kind), LargeValues(started.store.array(key), *known), on_progress, cancel,
+                tiff=out.suffix.lower() in TIFF_SUFFIXES,
+            )  # fmt: skip
     if out.suffix.lower() in TIFF_SUFFIXES:
         store = started.store
         write_label_tiff(
@@ -396,10 +469,15 @@ def segment_stack(
             on_progress,
             cancel,
         )
-        shutil.rmtree(started.store.path, ignore_errors=True)
+        if series is None:
+            shutil.rmtree(started.store.path, ignore_errors=True)
+        else:
+            series.remove_later(started.store.path)
     else:
         forget_answers(started.store.path)
-        started.store.finish(out)
+        done = started.store.finish(out)
+        if series is not None:
+            series.moved_to(done)
     return out
 
 
@@ -415,10 +493,14 @@ def start_result(
     objects: bool = False,
     links: bool = False,
     answers: bool = False,
+    probabilities: bool = False,
+    disagreement: bool = False,
+    over_time: bool = False,
 ) -> StartedResult:
     """Make the store of a result, or take up one that was begun with the same image, model and settings.
 
-    With `answers` all that the network says stays in it until it is finished.
+    With `answers` all that the network says stays in it until it is finished, with `probabilities` what it
+    says of classes, and with `disagreement` how far several answers lie apart.
 
     Raises
     ------
@@ -439,8 +521,16 @@ def start_result(
             remedy="choose another folder or give --overwrite",
         )
     wanted = about_result(stack, model, settings, large, precision)
-    in_volume = objects_in_volume(stack, model, settings) if objects else None
+    in_volume = objects_in_volume(stack, model, settings) if objects and not over_time else None
     in_3d = model.recipe.network.in_3d
+    if over_time and in_3d:
+        raise SettingsError(
+            "objects of volumes are not followed over time",
+            code="settings.objects.unsupported",
+            expected="a model with dimensions=2d or 2.5d",
+            got="dimensions=3d",
+            remedy="leave out --over-time",
+        )
     learned = in_volume is not None and in_volume.learned
     rules = rules_for(model, settings, objects=objects)
     if objects:
@@ -449,18 +539,23 @@ def start_result(
         wanted["settings"]["link_objects"] = True
     if rules is not None and rules.way.how == "learned":
         wanted["settings"]["core"] = settings.core
-    apart = answers or (rules is not None and not in_3d)
+    for name, one in (("probabilities", probabilities), ("disagreement", disagreement)):
+        if one:
+            wanted["settings"][name] = True
+    apart = answers or (probabilities and not in_3d) or (rules is not None and not in_3d)
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"
-    raw = objects or whole or settings.minimum_size > 1
+    raw = objects or whole or disagreement or probabilities or settings.minimum_size > 1
 
     def plan(chunk: tuple[int, ...] | None) -> LargeImage:
         if in_3d:
             return plan_large_volume(stack, model, settings, large, chunk, apart=learned)
         sides = None if chunk is None else (chunk[0], chunk[1])
-        return plan_large_image(stack, model, settings, large, sides, apart=apart)
+        return plan_large_image(stack, model, settings, large, sides, apart=apart, disagreement=disagreement)
 
+    if disagreement and in_3d:
+        raise one_answer_only()
     if path.exists():
         store = LabelStore.open(path)
         planned = plan(tuple(store.about["chunk"]))
@@ -477,6 +572,12 @@ def start_result(
             answers=min(planned.channels, len(model.classes) + 1) if apart else 0,
             height=HEIGHTS[model.recipe.network.separation] if learned and in_3d else "",
         )  # fmt: skip
+    if disagreement:
+        store.scratch(SPREAD, "float32")
+    if asks_presence(model, settings):
+        store.scratch(PRESENCE, "float32", by_file=True)
+    if probabilities and in_3d:
+        store.scratch(SAID, "float16", len(model.classes))
     key = RAW if raw or apart else "0"
     there = store.written(key)
     return StartedResult(store, planned, key, planned.lacking(there, path))
@@ -548,6 +649,10 @@ def about_result(
 ) -> dict[str, Any]:
     """All that decides the result, as JSON; stored with it."""
     decides = settings.model_dump(mode="json", include={"flips", "threshold", "minimum_size"})
+    if refines(settings, len(model.classes)):
+        decides["refinement"] = settings.refinement
+    if asks_presence(model, settings):
+        decides["least_presence"] = settings.least_presence
     if model.recipe.training.pixel_size and stack.pixel_size is not None:
         decides["pixel_size"] = stack.pixel_size.text
     return {

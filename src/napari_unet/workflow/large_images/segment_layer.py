@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.files.lazy_files import open_lazy
@@ -10,19 +10,20 @@ from napari_unet.data.files.lazy_stack import LazyStack
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import Cancelled, DataError, SettingsError
-from napari_unet.export.label_store import LabelShape, LabelStore, unfinished
+from napari_unet.export.label_store import SEPARATION, LabelShape, LabelStore, unfinished
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.progress import Progress
 from napari_unet.project.corrections.disk_mask import has_strokes, note_making
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster
-from napari_unet.workflow.large_images.layer_mask import MaskRule, finish_layer
+from napari_unet.workflow.large_images.layer_mask import OBJECTS_BY, LayerObjects, MaskRule, finish_layer
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import plan_large_image
 from napari_unet.workflow.large_images.segment_large import (
     SUFFIX,
     about_result,
+    rules_for,
     tiles_of,
 )
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
@@ -159,10 +160,13 @@ class SegmentLayerTask:
         todo = [block for block in lacks if self._is_wanted(large, block)]
         network = model.recipe.network
         whole = reads_classes(self.settings, len(model.classes), network.separation)
+        objects = self._objects(model, store)
         rule = MaskRule(self.settings.threshold, self.settings.minimum_size, network.activation, whole)
         made_with: dict[str, Any] = {"threshold": rule.threshold, "minimum_size": rule.minimum_size}
         if whole:
             made_with["class_of"] = "objects"
+        if objects is not None:
+            made_with[OBJECTS_BY] = asdict(objects)
         state = store.state
         again = any(state.get(name) != value for name, value in made_with.items())
         if not todo and not again:
@@ -175,7 +179,7 @@ class SegmentLayerTask:
         try:
             if todo:
                 self._segment(store, large, model, precision, todo, on_progress, cancel)
-            count = finish_layer(store, rule, again, on_progress, cancel)
+            count = finish_layer(store, rule, again, on_progress, cancel, objects)
         except Cancelled:
             store.set_state({"share": _share(store, large)})
             raise
@@ -210,6 +214,18 @@ class SegmentLayerTask:
             todo, counted, cancel, self.focus or (lambda: None),
             lambda block: store.preview(0, index, *large.plan.result(block.number)), part=part,
         )  # fmt: skip
+
+    def _objects(self, model: AnyModel, store: LabelStore | None = None) -> LayerObjects | None:
+        """How objects are separated; None where they are connected pieces, or the store lacks the rest."""
+        if self.settings.objects == "agglomerate":
+            return None  # which joins fragments of the whole image
+        rules = rules_for(model, self.settings, objects=True)
+        if rules is None or rules.way.how == "connected":
+            return None
+        way = rules.way
+        if store is not None and way.how == "learned" and not store.has_array(SEPARATION):
+            return None
+        return LayerObjects(way.how, way.kind, way.core, len(model.classes), rules.by_stars)
 
     def _is_wanted(self, large: LargeImage, block: Block) -> bool:
         if self.region is None:
@@ -256,20 +272,24 @@ class SegmentLayerTask:
             path = out if out.exists() else unfinished(out)
             store = _opened(path) if path.exists() else None
             if store is not None and store.has_probabilities:
-                large = plan_large_image(stack, model, self.settings, self.large, tuple(store.about["chunk"]))
+                large = plan_large_image(
+                    stack, model, self.settings, self.large, tuple(store.about["chunk"]),
+                    apart=store.has_array(SEPARATION),
+                )  # fmt: skip
                 # Of what is whole the tiles that it was made of do not matter.
                 now = wanted if path == out else wanted | tiles_of(large)
                 if all(store.about.get(name) == value for name, value in now.items()):
                     return out, store, large
             elif not path.exists():
-                large = plan_large_image(stack, model, self.settings, self.large)
+                objects = self._objects(model)
+                apart = objects is not None and objects.how == "learned"
+                large = plan_large_image(stack, model, self.settings, self.large, apart=apart)
                 shape = LabelShape(stack.leading, stack.shape[:2], large.chunk, "uint8", stack.pixel_size)
                 about = wanted | tiles_of(large)
-                return (
-                    out,
-                    LabelStore.create(path, shape, stack.name, model.classes, about, probabilities=True),
-                    large,
-                )
+                store = LabelStore.create(path, shape, stack.name, model.classes, about, probabilities=True)
+                if apart:
+                    store.scratch(SEPARATION, "float16", 1)
+                return out, store, large
             number += 1
 
     def _about(self, stack: LazyStack, model: AnyModel, precision: str) -> dict[str, Any]:

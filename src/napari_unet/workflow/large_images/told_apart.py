@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.export.label_store import ANSWERS, RAW, Index, LabelStore
+from napari_unet.export.label_store import ANSWERS, PRESENCE, RAW, SEPARATION, Index, LabelStore, Place
 from napari_unet.inference.joined import drop_small, join, look_at_part
 from napari_unet.inference.object_classes import LEAST, ObjectClasses
 from napari_unet.inference.parted_objects import (
@@ -24,7 +24,8 @@ from napari_unet.inference.parted_objects import (
     look_for_cores,
     number_parted,
 )
-from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.postprocess import fade, mask_from_probabilities
+from napari_unet.inference.shapes.contours import lines_between, refine, refines
 from napari_unet.workflow.large_images.large_stars import find_depth, keep_middles
 from napari_unet.workflow.large_images.parts import PART, Part, Work, parts_of, side_of
 
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings, Separation
 
 HEIGHT, CORES, WIDE, AGREED, CLASSES, DEPTH = "height", "cores", "wide", "agreed", "classes", "depth"
+# Of images with contours, or that may be empty as a whole: what the network says with that, and its mask.
+BASINS, SAID, FIRST = "basins", "said", "first"
+NUMBERS = "numbers"  # of the objects of a mask in the window
+FULL = 255  # how a probability of 1 is stored in 8 bits
+UNKNOWN_LABEL = 255  # in masks that people paint
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class ObjectRules:
         Whether each object has one class, which is read off inside it.
     numbers : bool
         Whether numbers of objects are wanted, not classes.
+    presence : bool
+        Whether the mask is empty where the network says that there is nothing in the image.
     """
 
     settings: InferenceSettings
@@ -68,11 +76,17 @@ class ObjectRules:
     names: tuple[str, ...]
     whole: bool
     numbers: bool
+    presence: bool = False
 
     @property
     def by_stars(self) -> bool:
         """Whether polygons say how deep pixels lie."""
-        return self.separation == "star" and self.way.how == "learned"
+        return self.separation == "star" and self.way.how == "learned" and (self.whole or self.numbers)
+
+    @property
+    def refines(self) -> bool:
+        """Whether contours are drawn."""
+        return refines(self.settings, len(self.names))
 
 
 def foreground_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
@@ -106,6 +120,16 @@ def write_answers(
     store.write_channels(ANSWERS, index, *place, said)
 
 
+def write_presence(store: LabelStore, index: Index, place: tuple[slice, slice], seen: float) -> None:
+    """Store how probable it is, by a block, that there is anything in the image."""
+    files = [
+        slice(part.start // side, -(-part.stop // side))
+        for part, side in zip(place, store.array(RAW).chunks[-2:], strict=True)
+    ]
+    values = np.full([part.stop - part.start for part in files], seen, np.float32)
+    store.write(PRESENCE, index, files[0], files[1], values)
+
+
 @dataclass(frozen=True)
 class _Source:
     """Where mask, probabilities and separation of an image are read from.
@@ -137,7 +161,7 @@ class _Source:
         def read(
             rows: slice, columns: slice
         ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32] | None]:
-            mask = np.asarray(store.array(self.mask)[(*index, rows, columns)])
+            mask = labels_of(store, self.mask, (*index, rows, columns))
             probabilities = separation = None
             if wants_classes:
                 probabilities = read_classes(store, self.answers, index, rows, columns, self.classes)
@@ -158,7 +182,19 @@ def read_classes(
 ) -> NDArray[np.float32]:
     """(Y, X, K) float32: probabilities of a region."""
     stored = np.asarray(store.array(key)[(*index, slice(0, classes), rows, columns)])
-    return np.ascontiguousarray(np.moveaxis(stored, 0, -1)).astype(np.float32)
+    found = np.ascontiguousarray(np.moveaxis(stored, 0, -1)).astype(np.float32)
+    return found / np.float32(FULL) if stored.dtype == np.uint8 else found
+
+
+def labels_of(store: LabelStore, key: str, place: Place) -> NDArray[np.uint8]:
+    """(Y, X) uint8: a region of a mask; what is unknown in a mask that people paint is background."""
+    mask = np.asarray(store.array(key)[place])
+    return np.where(mask == UNKNOWN_LABEL, 0, mask).astype(np.uint8) if key == "0" else mask
+
+
+def answers_of(store: LabelStore) -> str:
+    """Key of the array of probabilities that the mask was made of."""
+    return next(key for key in (AGREED, SAID, ANSWERS) if store.has_array(key))
 
 
 def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None:
@@ -181,11 +217,15 @@ def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None
 def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Work) -> None:
     classes = len(rules.names)
     source = _Source(RAW, ANSWERS, "", classes, rules.way)
+    seen = float(np.asarray(store.array(PRESENCE)[index]).max()) if rules.presence else 1.0
+    if rules.refines or rules.presence:
+        source = _said_as_whole(store, index, rules, source, seen, work)
     if rules.by_stars:
         store.scratch(DEPTH, "float16", 1)
         find_depth(store, DEPTH, index, classes, work)
         source = replace(source, separation=DEPTH)
     ties: NDArray[np.int64] = np.zeros(0, np.int64)
+    said_before = source.answers
     if rules.whole:
         ties = _read_off_classes(store, index, rules, source, work)
         source = replace(source, mask=CLASSES, answers=AGREED)
@@ -200,8 +240,52 @@ def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Wor
     joined = find_numbers(store, source, "0", parts, work)
     if classes > 1:
         said = joined.classes
-        tied = _ties_in(store, ties, parts, rules, work) if len(ties) else ()
+        tied = _ties_in(store, said_before, ties, parts, rules, work) if len(ties) else ()
         store.write_numbered(index, NumberedObjects(rules.names, said, tied))
+
+
+@dataclass(frozen=True)
+class _Rewrite:
+    part: Part
+    rules: ObjectRules
+    seen: float
+
+
+def _rewrite(item: _Rewrite) -> None:
+    """Put the contours of a part into what was said of it, and fade it where the image is empty."""
+    part, rules, store = item.part, item.rules, LabelStore.open(item.part.store)
+    settings, classes = rules.settings, len(rules.names)
+    said = read_classes(store, ANSWERS, part.index, part.rows, part.columns, classes)
+    if rules.refines:
+        known = np.asarray(store.array(RAW)[part.place_in]) > 0
+        more = tuple(slice(own.start, own.stop + 1) for own in (part.rows, part.columns))
+        lines = lines_between(np.asarray(store.array(BASINS)[(*part.index, *more)]))
+        lines = lines[: known.shape[0], : known.shape[1]]
+        said = np.where(known, refine(said[..., 0], settings.refinement, lines), np.float32(0))[..., None]
+        said = said.astype(np.float16).astype(np.float32)
+    if item.seen < settings.least_presence:
+        said = fade(said, item.seen, settings.least_presence, settings.threshold)
+        said = said.astype(np.float16).astype(np.float32)
+    store.write_channels(
+        SAID, part.index, part.rows, part.columns, np.moveaxis(said, -1, 0).astype(np.float16)
+    )
+    mask = raw_mask(said, settings, rules.activation, rules.whole)
+    store.write(FIRST, part.index, part.rows, part.columns, mask)
+
+
+def _said_as_whole(
+    store: LabelStore, index: Index, rules: ObjectRules, source: _Source, seen: float, work: Work
+) -> _Source:
+    """What was said of an image, as it is with contours, and where the image is said to be empty."""
+    store.scratch(SAID, "float16", source.classes)
+    store.scratch(FIRST, "uint8")
+    parts = list(parts_of(store, RAW, 0, PART, index))
+    if rules.refines:
+        store.scratch(BASINS, "uint32")
+        find_numbers(store, replace(source, way=ObjectWay("probability")), BASINS, parts, work)
+    for _ in work.each(_rewrite, [_Rewrite(part, rules, seen) for part in parts], "Making the mask"):
+        pass
+    return replace(source, mask=FIRST, answers=SAID)
 
 
 @dataclass(frozen=True)
@@ -257,7 +341,7 @@ class _Cores:
 
 def _find_cores(item: _Cores) -> PartCores:
     part, store = item.part, LabelStore.open(item.part.store)
-    shape = store.array(RAW).shape[-2:]
+    shape = store.array(store.base).shape[-2:]
     read = item.source.reader(store, part.index)
     found, height, numbers = look_for_cores(
         read, part.rows, part.columns, (shape[0], shape[1]), item.source.way
@@ -283,11 +367,11 @@ class _TooNearError(Exception):
 def _number_part(item: _NumberPart) -> bool:
     """Number the objects of a part; False: tables of more parts are needed."""
     part, store = item.part, LabelStore.open(item.part.store)
-    raw = store.array(RAW)
+    raw = store.array(store.base)
     sides = side_of(raw, PART)
 
     def read(rows: slice, columns: slice) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
-        place = (*part.index, rows, columns)
+        place: Place = (*part.index, rows, columns)
         local = np.asarray(store.array(CORES)[place])
         cores = np.zeros(local.shape, np.int32)
         for r in range(rows.start // sides[0], -(-rows.stop // sides[0])):
@@ -299,7 +383,7 @@ def _number_part(item: _NumberPart) -> bool:
                     for n, side, all_of_it in zip((r, c), sides, (rows, columns), strict=True)
                 )
                 cores[here] = item.of_cores[r, c][local[here]]
-        mask = np.asarray(store.array(item.source.mask)[place])
+        mask = labels_of(store, item.source.mask, place)
         return mask, np.asarray(store.array(HEIGHT)[place]), cores
 
     reads: ReadCores = read
@@ -311,6 +395,40 @@ def _number_part(item: _NumberPart) -> bool:
     array = store.array(item.key)
     store.write(item.key, part.index, part.rows, part.columns, found.astype(array.dtype))
     return True
+
+
+def number_mask(
+    store: LabelStore, way: ObjectWay, classes: int, answers: str, work: Work, *, stars: bool = False
+) -> int:
+    """Number the objects of a mask in the window as it is, painting and all, into ``NUMBERS``.
+
+    Parameters
+    ----------
+    store : LabelStore
+        With the mask, and with what `way` needs.
+    way : ObjectWay
+        How touching objects are separated.
+    classes : int
+        Of the model.
+    answers : str
+        Key of the probabilities.
+    work : Work
+        Who does it.
+    stars : bool
+        Whether polygons say how deep pixels lie.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    source = _Source("0", answers, SEPARATION, classes, way)
+    if stars:
+        store.scratch(DEPTH, "float16", 1)
+        find_depth(store, DEPTH, (), 0, work, answers=SEPARATION)
+        source = replace(source, separation=DEPTH)
+    store.scratch(NUMBERS, "uint32")
+    return find_numbers(store, source, NUMBERS, list(parts_of(store, "0", 0, PART, ())), work).count
 
 
 def find_numbers(
@@ -363,6 +481,7 @@ def _around(joined: PartedObjects, place: PieceNumber, reach: int) -> dict[Piece
 @dataclass(frozen=True, eq=False)
 class _Votes:
     part: Part
+    answers: str
     threshold: float
     activation: Activation
     classes: int
@@ -382,7 +501,7 @@ class _PartVotes:
 def _count_votes(item: _Votes) -> _PartVotes:
     part, store = item.part, LabelStore.open(item.part.store)
     wide = np.asarray(store.array(WIDE)[part.place_in])
-    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    probabilities = read_classes(store, item.answers, part.index, part.rows, part.columns, item.classes)
     sure = foreground_of(probabilities, item.activation) > item.threshold
     numbers, own = np.unique(wide, return_inverse=True)
     own = own.ravel()
@@ -401,6 +520,7 @@ def _count_votes(item: _Votes) -> _PartVotes:
 @dataclass(frozen=True, eq=False)
 class _Agree:
     part: Part
+    answers: str
     labels: NDArray[np.uint8]
     activation: Activation
     classes: int
@@ -410,7 +530,7 @@ class _Agree:
 def _agree(item: _Agree) -> None:
     """Give each pixel of an object the class of the object, and make the mask of that."""
     part, store = item.part, LabelStore.open(item.part.store)
-    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    probabilities = read_classes(store, item.answers, part.index, part.rows, part.columns, item.classes)
     foreground = foreground_of(probabilities, item.activation)
     label = item.labels[np.asarray(store.array(WIDE)[part.place_in])]
     ours = np.arange(1, item.classes + 1) == label[..., None]
@@ -435,7 +555,9 @@ def _read_off_classes(
     sure, every = (np.zeros((found.count + 1, classes)) for _ in range(2))
     pixels = np.zeros(found.count + 1, np.int64)
     threshold = rules.settings.threshold
-    asked = [_Votes(part, threshold, rules.activation, classes, found.count) for part in parts]
+    asked = [
+        _Votes(part, source.answers, threshold, rules.activation, classes, found.count) for part in parts
+    ]
     for _, said in work.each(_count_votes, asked, "Reading off classes"):
         sure[said.numbers] += said.sure
         every[said.numbers] += said.every
@@ -443,7 +565,7 @@ def _read_off_classes(
     # Pixels that are sure speak; an object without one is not in the mask, and all of it speaks.
     read_off = ObjectClasses.of_votes(np.where(pixels[1:, None] > 0, sure[1:], every[1:]))
     labels = np.concatenate([[0], read_off.labels]).astype(np.uint8)
-    agreed = [_Agree(part, labels, rules.activation, classes, threshold) for part in parts]
+    agreed = [_Agree(part, source.answers, labels, rules.activation, classes, threshold) for part in parts]
     for _ in work.each(_agree, agreed, "Making the mask"):
         pass
     return read_off.ties[pixels[read_off.ties] > 0]
@@ -452,6 +574,7 @@ def _read_off_classes(
 @dataclass(frozen=True, eq=False)
 class _Ties:
     part: Part
+    answers: str
     tied: NDArray[np.bool_]
     threshold: float
     activation: Activation
@@ -466,20 +589,26 @@ def _count_ties(item: _Ties) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     there = item.tied[wide] & (objects > 0)
     if not there.any():
         return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
-    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    probabilities = read_classes(store, item.answers, part.index, part.rows, part.columns, item.classes)
     there &= foreground_of(probabilities, item.activation) > item.threshold
     return np.unique(np.stack([wide[there], objects[there]], axis=1), axis=0, return_counts=True)
 
 
 def _ties_in(
-    store: LabelStore, ties: NDArray[np.int64], parts: list[Part], rules: ObjectRules, work: Work
+    store: LabelStore,
+    answers: str,
+    ties: NDArray[np.int64],
+    parts: list[Part],
+    rules: ObjectRules,
+    work: Work,
 ) -> tuple[int, ...]:
     """Numbers that the ties have among the objects of the image: each that with most of its pixels."""
     highest = int(ties.max())
     tied = np.zeros(max(highest, _highest(store, parts[0].index)) + 1, bool)
     tied[ties] = True
     items = [
-        _Ties(part, tied, rules.settings.threshold, rules.activation, len(rules.names)) for part in parts
+        _Ties(part, answers, tied, rules.settings.threshold, rules.activation, len(rules.names))
+        for part in parts
     ]
     shared: dict[tuple[int, int], int] = {}
     for _, (pairs, pixels) in work.each(_count_ties, items, "Reading off classes"):

@@ -19,7 +19,7 @@ from napari_unet.inference.object_classes import one_class_in_each, reads_classe
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
 from napari_unet.inference.predict import predict_probabilities
-from napari_unet.inference.shapes.contours import refine
+from napari_unet.inference.shapes.contours import refine, refines, watershed_contours
 from napari_unet.inference.shapes.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import prepare_image
@@ -187,21 +187,22 @@ def segment_samples(
             outputs = fitting.improve(sample, outputs)
         if network.presence:
             outputs, seen = without_presence(outputs, classes)
-        if settings.refinement and classes == 1:
-            outputs = outputs.copy()
-            outputs[..., 0] = refine(outputs[..., 0], settings.refinement)
         blank = blanks.pop(sample.id, None)
         if blank is not None:
             outputs = np.where(blank[..., None], np.float32(0), outputs)
             constant += [sample.id] * bool(blank.all())
         whole = reads_classes(settings, classes, network.separation)
-        if whole or network.separation != "none":  # as it is read where objects of large images are found
-            outputs = outputs.astype(np.float16).astype(np.float32)
+        contours, fades = refines(settings, classes), seen < settings.least_presence
+        if whole or contours or fades or network.separation != "none":
+            outputs = halved(outputs)  # as it is read where a large image is finished
+        if contours:
+            outputs = outputs.copy()
+            outputs[..., 0] = refined(outputs[..., 0], settings.refinement, blank)
         if network.separation == "star":
             outputs = with_depth(outputs, classes)
-        if seen < settings.least_presence:
+        if fades:
             faded = fade(outputs[..., :classes], seen, settings.least_presence, settings.threshold)
-            outputs = np.concatenate([faded, outputs[..., classes:]], axis=-1)
+            outputs = np.concatenate([halved(faded), outputs[..., classes:]], axis=-1)
         read_off = None
         kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
         if whole:
@@ -210,7 +211,7 @@ def segment_samples(
             )
             outputs = np.concatenate([agreed, outputs[..., classes:]], axis=-1)
             doubtful.note(sample.id, read_off)
-        full = outputs.astype(np.float16).astype(np.float32)
+        full = halved(outputs)
         probabilities, separation = split_outputs(full, classes)
         mask = mask_from_probabilities(
             probabilities, settings.threshold, settings.minimum_size, activation=network.activation
@@ -232,6 +233,20 @@ def segment_samples(
             _are(alone),
             some_names(alone),
         )
+
+
+def halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values rounded to half precision, in which they are stored."""
+    return values.astype(np.float16).astype(np.float32)
+
+
+def refined(
+    probability: NDArray[np.float32], weight: float, blank: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """(Y, X) float32: a map of cells with its contours, 0 where there is nothing to see; rounded."""
+    known = None if blank is None else ~blank
+    found = halved(refine(probability, weight, watershed_contours(probability, known)))
+    return found if known is None else np.where(known, found, np.float32(0))
 
 
 def _are(names: Sequence[str]) -> str:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 PNG_ALPHA = {4, 6}  # colour types
+PLAIN_PNGS = {(8, 0), (16, 0), (8, 2)}  # depth and colour type
+CHANGING = {
+    b"PLTE",
+    b"tRNS",
+    b"eXIf",
+    b"acTL",
+    b"tEXt",
+    b"zTXt",
+    b"iTXt",
+}  # chunks that may change what is shown
 MODES = {"1": "bool", "F": "float32", "I": "int32", "I;16": "uint16"}
 SIZ = b"\xff\x51"  # the marker in a JPEG 2000 codestream that is followed by its size
 SEARCHED = 2**20  # bytes of a JPEG 2000 file in which that must lie
@@ -220,6 +230,38 @@ def decode_deep_png(data: bytes) -> DecodedImage:
         alpha=count - 1 if count in (2, 4) else None,
         colour=header.channels == 3,
     )
+
+
+def decode_plain_png(data: bytes) -> DecodedImage | None:
+    """A PNG of grey values or 8-bit colours that are shown as they are stored, in half the time of Pillow.
+
+    None for any other, and for one that is damaged: Pillow reads it, or says what is wrong with it.
+    """
+    import imagecodecs
+
+    if not _is_plain_png(data):
+        return None
+    try:
+        pixels = np.asarray(imagecodecs.png_decode(data))
+    except (imagecodecs.PngError, ValueError):
+        return None
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return DecodedImage(np.ascontiguousarray(pixels), colour=pixels.shape[2] == 3)
+
+
+def _is_plain_png(data: bytes) -> bool:
+    """Whether a whole PNG has no transparency, no palette and no frames, and says nothing of turning it."""
+    if len(data) < 33 or (data[24], data[25]) not in PLAIN_PNGS:
+        return False
+    place = 8
+    while place + 12 <= len(data):
+        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        if kind in CHANGING:
+            return False
+        place += 12 + length
+        if kind == b"IEND":
+            return place <= len(data)
+    return False
 
 
 def decode_jpeg2000(data: bytes) -> DecodedImage:

@@ -13,6 +13,7 @@ from napari_unet.errors import ModelError
 from napari_unet.export.label_store import LabelShape
 from napari_unet.inference.budget import ALWAYS, GIGABYTE, SPARE
 from napari_unet.inference.object_classes import reads_classes
+from napari_unet.inference.shapes.contours import refines
 from napari_unet.inference.tiling import TILE_VOXELS
 from napari_unet.inference.volumes.volume_blocks import VolumePlan, plan_volume_blocks
 from napari_unet.models.ensemble import Ensemble
@@ -21,7 +22,7 @@ from napari_unet.models.normalization import scaled_shape
 from napari_unet.networks.graphs.cost import held_values
 from napari_unet.settings import SEPARATION_CHANNELS
 from napari_unet.workflow.inputs.pixel_scaling import resizing
-from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, refuse_whole_images
+from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels
 from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
 from napari_unet.workflow.segment.segment_volumes import one_answer_only
 
@@ -186,7 +187,14 @@ def plan_large_volume(
         raise one_answer_only()
     volume = LazyVolume(stack)
     check_channels(stack, model)
-    refuse_whole_images(stack, model, settings)
+    if refines(settings, len(model.classes)):
+        raise ModelError(
+            f"{stack.name} is too large for watershed contours of a model in three dimensions",
+            code="model.image.large",
+            expected="refinement 0, or a model with dimensions=2d or 2.5d",
+            got=f"contours weighing {settings.refinement:g}",
+            remedy="take the model as it was before `napari-unet refine`",
+        )
     if reads_classes(settings, len(model.classes), model.recipe.network.separation):
         raise ModelError(
             f"{stack.name} is too large for classes that are read off inside objects",

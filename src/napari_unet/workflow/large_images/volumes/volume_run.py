@@ -9,6 +9,7 @@ import numpy as np
 from napari_unet.export.label_store import HEIGHT
 from napari_unet.models.normalization import known_pixels
 from napari_unet.workflow.large_images.layer_mask import MaskRule
+from napari_unet.workflow.large_images.told_apart import SAID
 from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
 from napari_unet.workflow.large_images.volumes.volume_plan import VolumeIntensities
 
@@ -94,6 +95,9 @@ def _write_cell(
     if store.has_array(HEIGHT):
         height = height_of(probabilities, rounded[..., classes], mask, model.recipe.network.separation)
         store.write(HEIGHT, (*index, depth), rows, columns, height)
+    if store.has_array(SAID):
+        said = np.moveaxis(probabilities, -1, 1).astype(np.float16)
+        store.write_channels(SAID, (*index, depth), rows, columns, said)
     store.write(key, (*index, depth), rows, columns, mask)  # last: that it is there says that it is finished
 
 
