@@ -74,6 +74,26 @@ def order(question: Any) -> list[Any]:
     return [layout.itemAt(n).widget() for n in range(1, layout.count())]
 
 
+def test_three_planes_are_offered_for_volumes_and_average_what_the_model_says(
+    volume: Any, qtbot: Any
+) -> None:
+    panel, workspace = volume.segment_panel, volume.session.workspace
+    assert panel.planes_box.isVisible()
+    assert not panel.planes_box.isChecked()
+    segment(volume, qtbot, "volume")
+    # Seen along z alone, each voxel is what the one before it is: the gap is one slice further.
+    np.testing.assert_array_equal(whole_stack(volume, qtbot)[1:] > 0, BRIGHT[:-1])
+    click(qtbot, panel.planes_box)
+    assert workspace.inference.orthogonal
+    segment(volume, qtbot, "volume")
+    votes = np.zeros(BRIGHT.shape, int)
+    for axis in range(3):
+        # At the first plane the one before it is the mirrored one behind it.
+        before = np.concatenate([np.take(BRIGHT, [1], axis), np.delete(BRIGHT, -1, axis)], axis)
+        votes += before
+    np.testing.assert_array_equal(whole_stack(volume, qtbot) > 0, votes >= 2)
+
+
 def statuses(dock: Any) -> list[str]:
     return [row.status for row in dock.session.workspace.rows()]
 

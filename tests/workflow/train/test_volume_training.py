@@ -140,6 +140,15 @@ def test_what_a_person_sets_stays(tmp_path: Path) -> None:
     assert fitted(data, "dimensions=3d", "flat_levels=0", "voxel_size=40x4x4nm").network.flat_levels == 0
 
 
+def test_three_planes_are_for_networks_of_images(tmp_path: Path) -> None:
+    data = write_stack(tmp_path)
+    assert fitted(data, "orthogonal=true").inference.orthogonal
+    with raises_code("settings.planes.unsupported"):
+        fitted(data, "dimensions=3d", "orthogonal=true")
+    with raises_code("settings.planes.unsupported"):
+        fitted(data, "separation=star", "orthogonal=true")
+
+
 def test_two_dimensions_stay_as_they_were(tmp_path: Path) -> None:
     network = fitted(write_stack(tmp_path)).network
     assert (network.dimensions, network.slices, network.flat_levels, network.input_channels) == (

@@ -469,7 +469,14 @@ def check_slices(samples: Iterable[Sample]) -> None:
 
 
 def voxel_size_of(samples: Iterable[Sample]) -> VoxelSize | None:
-    """The size of a voxel that all files tell alike; None if one tells nothing, or another."""
+    """The size of a voxel that all files tell alike; None if one tells nothing, or another.
+
+    What reads an image that is in no file may say so by an attribute ``voxel_size``.
+    """
+    samples = list(samples)
+    if samples and all(hasattr(sample.original, "voxel_size") for sample in samples):
+        said = {getattr(sample.original, "voxel_size") for sample in samples}  # noqa: B009
+        return said.pop() if len(said) == 1 else None
     found: VoxelSize | None = None
     for file in {file: None for sample in samples for file in _files_of(sample)}:
         source, name = file

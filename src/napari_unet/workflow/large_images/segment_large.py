@@ -42,9 +42,11 @@ from napari_unet.workflow.large_images.plan import Block, LargeImage, check_chan
 from napari_unet.workflow.large_images.told_apart import ObjectRules
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume, finish_volume
 from napari_unet.workflow.large_images.volumes.link_slices import link_slices
+from napari_unet.workflow.large_images.volumes.plane_plan import plan_planes
 from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
 from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
 from napari_unet.workflow.segment.segment_samples import slices_seen
+from napari_unet.workflow.segment.three_planes import sees_volumes
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -350,7 +352,8 @@ def segment_stack(
             expected="refinement 0",
             got=f"{settings.refinement}",
         )
-    stack = as_seen(stack, model)
+    if not settings.orthogonal:
+        stack = as_seen(stack, model)
     in_volume = objects_in_volume(stack, model, settings) if objects else None
     links = objects and link_objects and in_volume is None and bool(stack.leading)
     started = start_result(
@@ -368,7 +371,7 @@ def segment_stack(
         local = LocalRun(started.large, model, started.store, started.key)
         local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
     size = settings.minimum_size
-    if in_volume is not None or model.recipe.network.in_3d:
+    if in_volume is not None or in_cells(model, settings):
         finish_volume(started.store, size, on_progress, cancel, spread, in_volume)
     else:
         finish_labels(
@@ -440,7 +443,7 @@ def start_result(
         )
     wanted = about_result(stack, model, settings, large, precision)
     in_volume = objects_in_volume(stack, model, settings) if objects else None
-    in_3d = model.recipe.network.in_3d
+    cells = in_cells(model, settings)
     learned = in_volume is not None and in_volume.learned
     rules = rules_for(model, settings, objects=objects)
     if objects:
@@ -449,14 +452,16 @@ def start_result(
         wanted["settings"]["link_objects"] = True
     if rules is not None and rules.way.how == "learned":
         wanted["settings"]["core"] = settings.core
-    apart = answers or (rules is not None and not in_3d)
+    apart = answers or (rules is not None and not cells)
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"
     raw = objects or whole or settings.minimum_size > 1
 
     def plan(chunk: tuple[int, ...] | None) -> LargeImage:
-        if in_3d:
+        if settings.orthogonal:
+            return plan_planes(stack, model, settings, large, chunk, apart=learned)
+        if cells:
             return plan_large_volume(stack, model, settings, large, chunk, apart=learned)
         sides = None if chunk is None else (chunk[0], chunk[1])
         return plan_large_image(stack, model, settings, large, sides, apart=apart)
@@ -475,7 +480,7 @@ def start_result(
             path, shape, stack.name, classes, about, raw=raw or apart,
             probabilities=len(model.classes) if whole and not apart else 0,
             answers=min(planned.channels, len(model.classes) + 1) if apart else 0,
-            height=HEIGHTS[model.recipe.network.separation] if learned and in_3d else "",
+            height=HEIGHTS[model.recipe.network.separation] if learned and cells else "",
         )  # fmt: skip
     key = RAW if raw or apart else "0"
     there = store.written(key)
@@ -493,7 +498,7 @@ def objects_in_volume(
         If objects of volumes are not found block by block in the way that the settings say.
     """
     network = model.recipe.network
-    if network.dimensions == "2d" or "z" not in dict(stack.leading):
+    if not sees_volumes(network, settings) or "z" not in dict(stack.leading):
         return None
     way = settings.objects
     if way == "auto":
@@ -516,6 +521,11 @@ def objects_in_volume(
         network.separation,
         anisotropy,
     )
+
+
+def in_cells(model: AnyModel, settings: InferenceSettings) -> bool:
+    """Whether a result is made of cells of a volume, not of parts of its slices."""
+    return model.recipe.network.in_3d or settings.orthogonal
 
 
 def as_seen(stack: LazyStack, model: AnyModel) -> LazyStack:
@@ -548,6 +558,8 @@ def about_result(
 ) -> dict[str, Any]:
     """All that decides the result, as JSON; stored with it."""
     decides = settings.model_dump(mode="json", include={"flips", "threshold", "minimum_size"})
+    if settings.orthogonal:
+        decides["orthogonal"] = True
     if model.recipe.training.pixel_size and stack.pixel_size is not None:
         decides["pixel_size"] = stack.pixel_size.text
     return {

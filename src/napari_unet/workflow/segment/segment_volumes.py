@@ -150,19 +150,43 @@ def _around(
 
     One slice alone is there at once: it lies in the middle of as few slices as the network takes.
     """
-    first, last = place_of(run[0]), place_of(run[-1])
-    if first is None or last is None or sizes.along_z is None:
+    if sizes.along_z is None:
         return [], []
     multiple = sizes.along_z.multiple
-    before = behind = multiple
     if len(run) == 1:
-        before, behind = max(1, (multiple - 1) // 2), max(1, multiple // 2)
+        return around(run, shape, max(1, (multiple - 1) // 2), max(1, multiple // 2))
+    return around(run, shape, multiple, multiple)
+
+
+def around(
+    run: Sequence[Sample],
+    shape: tuple[int, ...],
+    before: int,
+    behind: int,
+    pick: Callable[[NDArray[np.generic]], NDArray[np.generic]] = lambda image: image,
+) -> tuple[list[NDArray[np.generic]], list[NDArray[np.generic]]]:
+    """Slices of a volume before and behind some, in order, up to one that is missing or of another size.
+
+    Parameters
+    ----------
+    run : sequence of Sample
+        Slices that lie one behind another.
+    shape : tuple of int
+        (Y, X, C) of each.
+    before, behind : int
+        How many are wanted.
+    pick : callable
+        Takes the channels out of each that are wanted.
+    """
+    first, last = place_of(run[0]), place_of(run[-1])
+    if first is None or last is None:
+        return [], []
     found: list[list[NDArray[np.generic]]] = []
     for place, step, reach in ((first, -1, before), (last, 1, behind)):
         images: list[NDArray[np.generic]] = []
         for load in neighbours(place, step, reach):
             try:
-                image = read_slice(load)
+                image = pick(read_slice(load))
             except WorkbenchError:
                 break  # whoever wants that slice gets the error
             if image.shape != shape:

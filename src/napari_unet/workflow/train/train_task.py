@@ -67,6 +67,7 @@ ADDED = (
     ("inference", "class_of", "auto"),
     ("inference", "find_scale", False),
     ("inference", "join", 0.6),
+    ("inference", "orthogonal", False),
 )
 # Tiles decide no weights: states of any are resumed, and these are what older ones were written with.
 TILES = {"tile": 512, "overlap": 64}
