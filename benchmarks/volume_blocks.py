@@ -6,6 +6,12 @@ A volume of smooth noise (float32, OME-Zarr) is segmented by an untrained U-Net 
 process of its own. Printed are how much that process grew, how long it took, and how many voxels it made in a
 second. Beside that stand the same network on a tile of the same size, by Keras and by OpenVINO where that is
 installed. With --objects, connected pieces over the borders of blocks get numbers.
+
+    python benchmarks/volume_blocks.py --seams MODEL VOLUME.tif
+
+Printed are how far the probabilities of a trained model, put together from tiles, are from those of the whole
+volume at once, and what share of the voxels lies on another side of 0.5, for what neighbouring tiles see around
+what they answer for (--around) and the ramp between them (--ramp).
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ import numpy as np
 
 SIDE = 128  # voxels of a piece of the file
 VALUE = 4  # bytes
+WHOLE = 128  # voxels along each axis, at most, that are seen at once with --seams
 VOXEL_SIZE = [10.0, 10.0, 10.0]
 
 
@@ -120,6 +127,36 @@ def runtimes(model: Any, exact: Any, tile: np.ndarray) -> Any:
     yield "OpenVINO", lambda batch: compiled([batch])[0]
 
 
+def seams(model_path: Path, volume: Path, around: int, ramp: int, voxels: int) -> str:
+    """How far tiles are from the whole; one line."""
+    import tifffile
+
+    from napari_unet.inference import tiling
+    from napari_unet.models.model import load_model
+    from napari_unet.models.volumes.normalized_volume import normalized_volume
+
+    model = load_model(model_path)
+    prepared = normalized_volume(model.normalization, tifffile.imread(volume)[..., None])
+    sides = [one.at_least(1) for one in model.sizes.per_axis(3)]
+    size = [min(have // side * side, WHOLE) for have, side in zip(prepared.shape, sides, strict=False)]
+    prepared = prepared[: size[0], : size[1], : size[2]]
+    whole = model.probabilities(prepared[None])[0]
+    tiling.AROUND_VOXELS, tiling.VOXEL_RAMP = around, ramp
+    plan = tiling.plan_volume(prepared.shape[:3], model.sizes, voxels)
+    total = np.zeros_like(whole)
+    for number in range(len(plan)):
+        plan.add(total, number, model.probabilities(plan.cut(prepared, number)[None])[0])
+    away = np.abs(total - whole)
+    computed = len(plan) * np.prod(plan.tile_shape) / np.prod(prepared.shape[:3])
+    return (
+        f"{' x '.join(map(str, prepared.shape[:3]))} in {len(plan)} tiles of "
+        f"{' x '.join(map(str, plan.tile_shape))}, {around} voxels around, ramp {ramp}: computed "
+        f"{computed:.2f} times; apart by {away.mean():.1e} in the mean, {np.percentile(away, 99.9):.1e} for "
+        f"one voxel of 1000, {away.max():.1e} at most; {((total > 0.5) != (whole > 0.5)).mean():.1e} of the "
+        "voxels on another side of 0.5"
+    )
+
+
 def main() -> None:
     """Print a row for each size."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -130,7 +167,15 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=0.8, help="as of `napari-unet segment --memory`")
     parser.add_argument("--objects", action="store_true")
     parser.add_argument("--inside", nargs=3, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--seams", nargs=2, type=Path, metavar=("MODEL", "VOLUME"))
+    parser.add_argument("--around", type=int, nargs="+", default=[14])
+    parser.add_argument("--ramp", type=int, nargs="+", default=[4])
+    parser.add_argument("--voxels", type=int, default=2**18, help="of a tile, with --seams")
     options = parser.parse_args()
+    if options.seams:
+        for around, ramp in zip(options.around, options.ramp, strict=True):
+            print(seams(*options.seams, around, ramp, options.voxels), flush=True)
+        return
     if options.inside:
         volume, model, out = options.inside
         print(json.dumps(segment(volume, model, out, options.memory, options.objects)))

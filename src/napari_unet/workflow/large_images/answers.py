@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class BlockAnswers:
                 own = [one.tiles[number] for one in tiles]
                 for start in range(0, len(blocks), large.batch):
                     part = slice(start, start + large.batch)
-                    outputs = runner.run(blocks[part], own[part])  # type: ignore[arg-type]
+                    outputs: Sequence[Any] = runner.run(blocks[part], own[part])  # type: ignore[arg-type]
                     found += [
                         large.plan.finish(output[..., : large.channels], block.number)
                         for block, output in zip(blocks[part], outputs, strict=True)

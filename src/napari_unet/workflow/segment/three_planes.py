@@ -81,7 +81,7 @@ def check_cubic(name: str, voxel: VoxelSize | None, model: AnyModel) -> bool:
     name : str
         Of the volume.
     voxel : VoxelSize or None
-        As its file says; without it as the volumes had it that the model was trained on.
+        As its file says; without it as the volumes that the model was trained on say.
     model : Model or Ensemble
         To be put on it.
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.data.volumes.lazy_volume import PART_VOXELS, LazyVolume, voxels_of
 from napari_unet.data.volumes.voxel_size import VoxelSize
 from napari_unet.errors import ModelError
-from napari_unet.inference.budget import ALWAYS, GIGABYTE, SPARE
+from napari_unet.inference.budget import ALWAYS, GIGABYTE, NATIVE_SPARE, SPARE
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.predict import BATCH_PIXELS
 from napari_unet.inference.volumes.plane_blocks import SLAB_VOXELS, PlanePlan, plan_plane_blocks
+from napari_unet.models import native
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.volumes.normalized_volume import normalization_of_slices
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
     from napari_unet.settings import InferenceSettings, LargeImageSettings
 
-log = logging.getLogger(__name__)
 LOOKED_AT = 256  # pixels; what is held grows with the area
 
 
@@ -85,13 +85,14 @@ class PlaneVolume(LargeVolume):
         for first in range(0, deep, together):
             depth = slice(first, min(first + together, deep))
             if together == 1:
-                stack, at = self.stack.slices, self.stack.slice_index(index, first)
-                found.append(measure(self.normalization, lambda s=stack, a=at: s.parts(a), (height, width)))
+                at = self.stack.slice_index(index, first)
+                read = partial(self.stack.slices.parts, at)  # type: ignore[arg-type]
+                found.append(measure(self.normalization, read, (height, width)))
                 continue
             rows, columns = slice(0, height), slice(0, width)
             for one in self.stack.read(index, depth, rows, columns):
-                part = rows, columns, one
-                found.append(measure(self.normalization, lambda p=part: [p], (height, width)))
+                part = [(rows, columns, one)]
+                found.append(measure(self.normalization, partial(iter, part), (height, width)))
         blank = tuple(z for z, one in enumerate(found) if one.constant)
         return PlaneIntensities(slices=tuple(found), blank=blank, constant=len(blank) == deep)
 
@@ -207,8 +208,9 @@ def _fitting(
     network = model.inference_network
     side = model.sizes.at_least(LOOKED_AT)
     halved = any(layer.compute_dtype in {"float16", "bfloat16"} for layer in network.layers)
-    held = held_values(network, (side, side)) / side**2 * (2 if halved else 4) * SPARE
+    held = held_values(network, (side, side)) / side**2 * (2 if halved else 4)
+    held *= NATIVE_SPARE if native.is_wanted(network) else SPARE
     batch = max(settings.batch_pixels or BATCH_PIXELS, settings.tile**2)
     free = large.memory * GIGABYTE - ALWAYS - held * batch
-    raw: Any = volume.shape[2] * (8 + np.dtype(volume.slices.dtype).itemsize)
-    return max(free, 0.0) / (2 * raw + 8 * model.recipe.network.outputs)
+    raw = volume.shape[2] * (8 + np.dtype(volume.slices.dtype).itemsize)
+    return float(max(free, 0.0) / (2 * raw + 8 * model.recipe.network.outputs))
