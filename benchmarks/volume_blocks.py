@@ -10,8 +10,9 @@ installed. With --objects, connected pieces over the borders of blocks get numbe
     python benchmarks/volume_blocks.py --seams MODEL VOLUME.tif
 
 Printed are how far the probabilities of a trained model, put together from tiles, are from those of the whole
-volume at once, and what share of the voxels lies on another side of 0.5, for what neighbouring tiles see around
-what they answer for (--around) and the ramp between them (--ramp).
+volume at once, and what share of the voxels lies on another side of 0.5, for what tiles see around what they
+answer for (--around) and the ramp between neighbours (--ramp). Tiles are --tile voxels long along X, and hold
+all of --crop along Z and Y.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SIDE = 128  # voxels of a piece of the file
 VALUE = 4  # bytes
-WHOLE = 128  # voxels along each axis, at most, that are seen at once with --seams
 VOXEL_SIZE = [10.0, 10.0, 10.0]
 
 
@@ -127,34 +130,33 @@ def runtimes(model: Any, exact: Any, tile: np.ndarray) -> Any:
     yield "OpenVINO", lambda batch: compiled([batch])[0]
 
 
-def seams(model_path: Path, volume: Path, around: int, ramp: int, voxels: int) -> str:
-    """How far tiles are from the whole; one line."""
+def seams(options: argparse.Namespace) -> Iterator[str]:
+    """How far tiles are from the whole; a line for each way to lay them."""
     import tifffile
 
+    from napari_unet.engine.hardware import default_precision
     from napari_unet.inference import tiling
     from napari_unet.models.model import load_model
     from napari_unet.models.volumes.normalized_volume import normalized_volume
 
-    model = load_model(model_path)
-    prepared = normalized_volume(model.normalization, tifffile.imread(volume)[..., None])
-    sides = [one.at_least(1) for one in model.sizes.per_axis(3)]
-    size = [min(have // side * side, WHOLE) for have, side in zip(prepared.shape, sides, strict=False)]
-    prepared = prepared[: size[0], : size[1], : size[2]]
+    model, (z, y, x) = load_model(options.seams[0], default_precision()), options.crop
+    prepared = normalized_volume(model.normalization, tifffile.imread(options.seams[1])[..., None])
+    prepared = prepared[:z, :y, :x]
     whole = model.probabilities(prepared[None])[0]
-    tiling.AROUND_VOXELS, tiling.VOXEL_RAMP = around, ramp
-    plan = tiling.plan_volume(prepared.shape[:3], model.sizes, voxels)
-    total = np.zeros_like(whole)
-    for number in range(len(plan)):
-        plan.add(total, number, model.probabilities(plan.cut(prepared, number)[None])[0])
-    away = np.abs(total - whole)
-    computed = len(plan) * np.prod(plan.tile_shape) / np.prod(prepared.shape[:3])
-    return (
-        f"{' x '.join(map(str, prepared.shape[:3]))} in {len(plan)} tiles of "
-        f"{' x '.join(map(str, plan.tile_shape))}, {around} voxels around, ramp {ramp}: computed "
-        f"{computed:.2f} times; apart by {away.mean():.1e} in the mean, {np.percentile(away, 99.9):.1e} for "
-        f"one voxel of 1000, {away.max():.1e} at most; {((total > 0.5) != (whole > 0.5)).mean():.1e} of the "
-        "voxels on another side of 0.5"
-    )
+    for around, ramp in zip(options.around, options.ramp, strict=True):
+        tiling.AROUND_VOXELS, tiling.VOXEL_RAMP = around, ramp
+        plan = tiling.plan_volume(prepared.shape[:3], model.sizes, z * y * options.tile)
+        total = np.zeros_like(whole)
+        for number in range(len(plan)):
+            plan.add(total, number, model.probabilities(plan.cut(prepared, number)[None])[0])
+        away = np.abs(total - whole)
+        tiles = f"{' x '.join(map(str, plan.tile_shape))} at {', '.join(map(str, plan.columns.starts))}"
+        other = ((total > 0.5) != (whole > 0.5)).mean()
+        yield (
+            f"{around} voxels around, ramp {ramp}, tiles of {tiles}: apart by {away.mean():.1e} in the mean, "
+            f"{np.percentile(away, 99.9):.1e} for one voxel of 1000, {away.max():.1e} at most; "
+            f"{other:.1e} of the voxels on another side of 0.5"
+        )
 
 
 def main() -> None:
@@ -170,11 +172,12 @@ def main() -> None:
     parser.add_argument("--seams", nargs=2, type=Path, metavar=("MODEL", "VOLUME"))
     parser.add_argument("--around", type=int, nargs="+", default=[14])
     parser.add_argument("--ramp", type=int, nargs="+", default=[4])
-    parser.add_argument("--voxels", type=int, default=2**18, help="of a tile, with --seams")
+    parser.add_argument("--crop", type=int, nargs=3, default=[32, 64, 240], metavar=("Z", "Y", "X"))
+    parser.add_argument("--tile", type=int, default=128)
     options = parser.parse_args()
     if options.seams:
-        for around, ramp in zip(options.around, options.ramp, strict=True):
-            print(seams(*options.seams, around, ramp, options.voxels), flush=True)
+        for line in seams(options):
+            print(line, flush=True)
         return
     if options.inside:
         volume, model, out = options.inside

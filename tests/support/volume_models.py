@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 SHAPE = (14, 37, 45)  # of smooth noise
 
 
-def thresholding(path: Path, dimensions: str, behind: int = 0) -> Path:
-    """A model that calls a voxel foreground if it is bright, or if the one `behind` it is: 1 or 0 slices."""
+def thresholding(path: Path, dimensions: str, behind: int = 0, axis: int = 0) -> Path:
+    """A model that calls a voxel foreground if it is bright, or if the one `behind` it is: 1 or 0 slices.
+
+    In three dimensions behind may also be along Y or X, by `axis`.
+    """
     from napari_unet.models.model import Model, save_model
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network
@@ -39,7 +42,7 @@ def thresholding(path: Path, dimensions: str, behind: int = 0) -> Path:
         """The first filter gives on one channel of the voxel itself, or of one behind it."""
         kernel, bias = network.get_layer(name).get_weights()
         place = [n // 2 for n in kernel.shape[:-2]]
-        place[0] -= behind
+        place[axis] -= behind
         kernel[(*place, channel, 0)] = 1
         network.get_layer(name).set_weights([kernel, bias])
 

@@ -163,7 +163,7 @@ class EvaluateTask:
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = ReportData(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         groups = groups_of(dataset)
-        volumes = None
+        volumes = VolumeScoring(None) if model is None else None
         if model is not None:
             settings = self.inference or model.recipe.inference
             if sees_volumes(model.recipe.network, settings):
@@ -179,7 +179,7 @@ class EvaluateTask:
                 continue
             objects = objects_of(reference, found, self.settings)
             group, part = groups[identifier], parts.of[identifier]
-            if volumes is not None and objects is not None:
+            if volumes is not None and objects is not None and (model is not None or found.of_volume):
                 volumes.take(found, reference, part)
             measures = None
             if objects is not None:
