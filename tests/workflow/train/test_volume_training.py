@@ -192,9 +192,6 @@ def test_what_takes_single_slices_refuses_a_model_of_several(tmp_path: Path) -> 
     samples = open_images([write_stack(tmp_path / "data", 4) / "images" / "em.tif"])
     with raises_code("model.volume.several"):
         next(segment_samples(samples, load_model(path), disagreement=True))
-    with raises_code("model.volume.unsupported"):
-        chosen = recipe("fast", ["dimensions=3d"])
-        TrainTask(tmp_path, tmp_path / "new", chosen, rehearsal=3).run(ignore_progress, CancelToken())
 
 
 @pytest.mark.slow
