@@ -62,7 +62,10 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=5, help="images a round")
     parser.add_argument("--rounds", type=int, default=2, help="of strokes")
     parser.add_argument("--model", default="", help="start from this model, by folder or name (nuclei)")
-    parser.add_argument("--filters", type=int, default=8)
+    parser.add_argument(
+        "--learn", nargs="*", default=["filters=8"], metavar="KEY=VALUE",
+        help="settings of the start model and of training on everything (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=60.0, help="of the round of speed")
     parser.add_argument("--picture", type=Path, default=Path("economy.png"), help="of plot")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of fine-tuning")

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LITE0 = ("network.name=encoder_unet", "encoder=EfficientNetLite0")
-ARMS = {"scratch": (), "lite0": LITE0, "lite0-random": (*LITE0, "pretrained=none")}
+ARMS = {"scratch": ("network.name=unet",), "lite0": LITE0, "lite0-random": (*LITE0, "pretrained=none")}
 COLOURS = {"scratch": BLUE, "lite0": ORANGE, "lite0-random": GREY}
 SETS = ("tgs-salt", "ultrasound-nerve-256", "isbi2012", "dsb2018", "usgra-seg", "dic-hela")
 LONG_SETS = ("tgs-salt", "dsb2018", "usgra-seg")

@@ -73,7 +73,7 @@ PUBLISHED = {
     ),
     "dsb2018": (),
     "cell-tracking": (
-        Published("U-Net 2015", {"mean IoU": "0.7756"}, "DIC-C2DH-HeLa, the challenge's test sequences"),
+        Published("U-Net 2015", {"SEG": "0.7756"}, "DIC-C2DH-HeLa, the challenge's test sequences"),
     ),
 }
 SETS = {
@@ -167,6 +167,8 @@ def scores_of(name: str, content: dict[str, Any]) -> dict[str, str]:
         ("V-Rand", "v_rand", "pooled"),
         ("F1 at 0.5", "f1_50", "mean"),
         ("AP", "ap", "mean"),
+        ("SEG", "seg", "pooled"),
+        ("DET", "det", "pooled"),
     ):
         score = overall["scores"].get(key)
         if score is not None and score[kind] is not None:

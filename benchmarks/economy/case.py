@@ -158,8 +158,8 @@ class Case:
         Split(train=tuple(ids), data=self.name).save(split)
         changes = [
             f"megapixels={megapixels}",
-            f"filters={self.options.filters}",
             f"training.seed={self.seed}",
+            *self.options.learn,
         ]
         changes += ["patch=128", "batch_size=4"] if megapixels < LONG else []
         changes += ["averaging=0.98"] if megapixels < LONG else []

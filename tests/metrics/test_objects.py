@@ -33,12 +33,16 @@ def test_objects_by_hand() -> None:
     assert tally.panoptic_quality() == pytest.approx((3 / 4) / 3.5)
     # SEG: neither half holds more than half of the second object, so it counts 0.
     assert tally.seg_measure() == pytest.approx((3 / 4) / 3)
+    # DET: two objects to draw and three to remove, of three to draw if there were none.
+    assert tally.det_measure() == pytest.approx(1 - (2 * 10 + 3 * 1) / (3 * 10))
     assert (tally.splits, tally.merges) == (1, 0)
 
 
 def test_splits_and_merges_change_places_with_the_masks() -> None:
     tally = tally_objects(PREDICTED, REFERENCE)
     assert (tally.splits, tally.merges) == (0, 1)
+    # One to draw, one to remove, one to cut in two.
+    assert tally.det_measure() == pytest.approx(1 - (10 + 1 + 5) / (4 * 10))
     # A crumb below a tenth of the object does not split it.
     whole = np.ones((1, 21), np.int32)
     crumb = np.array([[1] * 19 + [2] * 2], np.int32)
@@ -54,6 +58,11 @@ def test_the_empty_rules() -> None:
         found += [both.average_precision(None, rule), both.panoptic_quality(rule)]  # type: ignore[arg-type]
         np.testing.assert_equal(found, [value] * 5)
     assert np.isnan(both.seg_measure())
+    assert np.isnan(both.det_measure())
+    assert tally_objects(REFERENCE, REFERENCE).det_measure() == 1
+    assert tally_objects(REFERENCE, NOTHING).det_measure() == 0
+    many = np.arange(1, 61)[None]  # one object held, 59 too many: more work than to begin from nothing
+    assert tally_objects((many < 2).astype(np.int32), many).det_measure() == 0
     for one, other in ((NOTHING, REFERENCE), (REFERENCE, NOTHING)):
         tally = tally_objects(one, other)
         assert tally.precision() == tally.recall() == tally.f1() == tally.average_precision() == 0
@@ -104,6 +113,9 @@ def test_objects_agree_with_sets_of_pixels(a: np.ndarray, b: np.ndarray) -> None
     assert tally.hit_iou == pytest.approx(sum(v for row in ious for v in row if v > 0.5), abs=1e-12)
     seg = [max((len(x & y) / len(x | y) for y in theirs if 2 * len(x & y) > len(x)), default=0) for x in ours]
     assert tally.seg == pytest.approx(sum(seg), abs=1e-12)
+    holds = [[2 * len(x & y) > len(x) for y in theirs] for x in ours]
+    assert tally.held == sum(map(any, holds))
+    assert tally.holders == sum(map(any, zip(*holds, strict=True)))
 
     def apart(wholes: list[set[int]], pieces: list[set[int]]) -> int:
         def is_piece(y: set[int], x: set[int]) -> bool:
@@ -121,6 +133,7 @@ def test_tallies_add_up(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarr
     whole = tally_objects(*apart)
     assert pooled.hits.tolist() == whole.hits.tolist()
     assert (pooled.splits, pooled.merges) == (whole.splits, whole.merges)
+    assert (pooled.held, pooled.holders) == (whole.held, whole.holders)
     assert pooled.panoptic_quality() == pytest.approx(whole.panoptic_quality(), abs=1e-12)
 
 

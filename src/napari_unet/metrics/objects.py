@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TWENTIETHS = tuple(range(10, 20))
 THRESHOLDS = tuple(step / 20 for step in TWENTIETHS)  # 0.5, 0.55 ... 0.95
 PART = 0.1  # of an object that a piece must be to count in splits and merges
+MISSED, SPARE, SHARED = 10, 1, 5  # weights of DET
 ROOMY = 4  # numbers a pixel that a full table of pairs may have
 
 
@@ -140,6 +141,9 @@ class ObjectTally:
     seg : float
         Sum over the reference objects of the IoU with the predicted one that holds more than half of
         it, 0 where none does.
+    held, holders : int
+        Reference objects of which a predicted one holds more than half, and predicted objects that hold
+        more than half of at least one.
     splits, merges : int
         Reference objects that fell apart, and predicted objects that several were put into.
     """
@@ -149,6 +153,8 @@ class ObjectTally:
     hits: NDArray[np.int64]
     hit_iou: float
     seg: float
+    held: int
+    holders: int
     splits: int
     merges: int
 
@@ -160,6 +166,8 @@ class ObjectTally:
             self.hits + other.hits,
             self.hit_iou + other.hit_iou,
             self.seg + other.seg,
+            self.held + other.held,
+            self.holders + other.holders,
             self.splits + other.splits,
             self.merges + other.merges,
         )
@@ -225,6 +233,23 @@ class ObjectTally:
         """
         return self.seg / self.reference if self.reference else float("nan")
 
+    def det_measure(self) -> float:
+        """DET of the Cell Tracking Challenge; NaN without reference objects, on which alone it is defined.
+
+        What it takes to mend the prediction: 10 for an object that is missed, 1 for one too many, and 5 for
+        each further object that shares its predicted one. It is 1 less the share of what it would take to
+        draw all objects anew, and not below 0.
+
+        References
+        ----------
+        Matula et al. 2015, doi:10.1371/journal.pone.0144959.
+        """
+        if not self.reference:
+            return float("nan")
+        missed, spare = self.reference - self.held, self.predicted - self.holders
+        work = MISSED * missed + SPARE * spare + SHARED * (self.held - self.holders)
+        return 1 - min(1.0, work / (MISSED * self.reference))
+
     def _ratio(self, over: float, under: float, empty: EmptyRule) -> float:
         if under:
             return over / under
@@ -279,6 +304,8 @@ def tally_pairs(pairs: ObjectPairs) -> ObjectTally:
         np.array(hits, np.int64),
         float(iou[2 * both > union].sum()),
         float(iou[held].sum()),
+        int(np.count_nonzero(held)),
+        len(np.unique(pairs.predicted[held])),
         splits,
         merges,
     )

@@ -167,6 +167,8 @@ def _object_scores() -> list[Score]:
               of(lambda o, e: o.segmentation_quality(e))),
         Score("seg", "SEG", "Mean IoU of reference objects with what holds over half of them "
               "(Cell Tracking Challenge)", kind, of(lambda o, e: o.seg_measure())),
+        Score("det", "DET", "Objects found, by what it takes to mend the rest (Cell Tracking Challenge)",
+              kind, of(lambda o, e: o.det_measure())),
         Score("splits", "Splits", "Reference objects that fell apart", kind, of(lambda o, e: o.splits),
               better="lower", high=float("inf"), unit="objects"),
         Score("merges", "Merges", "Predicted objects that several were put into", kind,

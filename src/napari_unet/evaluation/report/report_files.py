@@ -272,7 +272,7 @@ def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
 # Scores that the shell prints after IoU, Dice and pixel error, where they were computed.
 OF_OBJECTS = ("f1_50", "ap", "pq")  # of each class
 SHOWN = (
-    "f1_50", "ap", "pq", "seg", "splits", "merges", "boundary_iou", "hausdorff_95",
+    "f1_50", "ap", "pq", "seg", "det", "splits", "merges", "boundary_iou", "hausdorff_95",
     "v_rand", "v_info", "rand_error", "warping_error", "cells_split", "cells_merged", "holes",
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -19,6 +20,8 @@ from napari_unet.workflow.segment.segment_samples import segment_samples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.metrics.objects import ObjectTally
@@ -31,7 +34,7 @@ THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 CORES = (0.3, 0.4, 0.5, 0.6, 0.7)
 PRESENCES = tuple(round(0.05 * n, 2) for n in range(1, 20))
 LARGEST_PIECE = 0.08  # of an image's pixels: what is larger is no speck
-GAIN = 1e-3  # that dropping small pieces must bring: less is luck
+ROUNDING = 1e-9
 MOST_PIXELS = 60e6  # of all images together whose probabilities stay in memory
 
 
@@ -87,8 +90,9 @@ def tune_threshold(
     Returns
     -------
     TunedThreshold
-        The settings with the best mean score: of equal thresholds the middle one, and a least presence or a
-        smallest piece only where it brings 0.001 or more.
+        The settings with the best mean score, or those nearest to the model's own that are within one
+        standard error of the best, of the paired differences over images: what few images prefer may be
+        luck (Breiman et al. 1984, Classification and regression trees, section 3.4.3).
     """
     segmented: list[tuple[Segmentation, ReferenceMask]] = []
     pixels = 0
@@ -103,16 +107,15 @@ def tune_threshold(
         if pixels > MOST_PIXELS:
             break
     judge = _Judge(model, validation.format, segmented)
-    chosen = untouched
-    cores = CORES if model.recipe.network.separation != "none" and judge.objects else (chosen.core,)
-    chosen = judge.best([chosen.model_copy(update={"core": core}) for core in cores])[0]
-    chosen = judge.best([chosen.model_copy(update={"threshold": t}) for t in THRESHOLDS])[0]
-    chosen = chosen.model_copy(update={"minimum_size": 0})
+    chosen = untouched.model_copy(update={"minimum_size": 0})
+    if model.recipe.network.separation != "none" and judge.objects:
+        chosen = judge.best(chosen, "core", CORES)
+    chosen = judge.best(chosen, "threshold", THRESHOLDS)
     if model.recipe.network.presence:
-        chosen = judge.worth(chosen, "least_presence", PRESENCES)
+        chosen = judge.best(chosen, "least_presence", PRESENCES)
     side = int(np.median([result.mask.size for result, _ in segmented]) * LARGEST_PIECE)
     sizes = [2**n for n in range(3, max(side, 8).bit_length())]
-    chosen = judge.worth(chosen, "minimum_size", sizes)
+    chosen = judge.best(chosen, "minimum_size", sizes)
     return TunedThreshold(chosen, judge.name, judge.score(chosen), len(segmented))
 
 
@@ -130,19 +133,25 @@ class _Judge:
         if np.isnan(self.score(self.model.recipe.inference)):  # no competition, or one of objects without any
             self.name = "ap" if self.objects else "iou"
 
-    def best(self, tried: Sequence[InferenceSettings]) -> tuple[InferenceSettings, float]:
-        """The best settings, the middle ones of equal, and their score."""
-        scores = np.array([self.score(settings) for settings in tried])
-        equal = np.flatnonzero(scores >= scores.max() - 1e-9)
-        return tried[int(equal[len(equal) // 2])], float(scores.max())
-
-    def worth(self, plain: InferenceSettings, name: str, values: Sequence[float]) -> InferenceSettings:
-        """The settings with the best of some values, if it brings enough."""
-        found, after = self.best([plain.model_copy(update={name: value}) for value in values])
-        return found if after >= self.score(plain) + GAIN else plain
+    def best(self, plain: InferenceSettings, name: str, values: Sequence[float]) -> InferenceSettings:
+        """The settings with the value nearest to the present one that is no worse than the best."""
+        present = getattr(plain, name)
+        tried = sorted({present, *values}, key=lambda value: (abs(value - present), value))
+        settings = [plain.model_copy(update={name: value}) for value in tried]
+        scores = [self.scores(one) for one in settings]
+        highest = max(scores, key=np.mean)
+        return next(
+            one
+            for one, score in zip(settings, scores, strict=True)
+            if np.mean(highest - score) <= _standard_error(highest - score) + ROUNDING
+        )
 
     def score(self, settings: InferenceSettings) -> float:
         """Mean over the images."""
+        return float(np.mean(self.scores(settings)))
+
+    def scores(self, settings: InferenceSettings) -> NDArray[np.float64]:
+        """(N,) of each image; (1,) where the score is one of all images together."""
         evaluation = Evaluation(
             self.model.classes, EvaluationSettings(scores="overlap"), competition=self.format
         )
@@ -162,10 +171,17 @@ class _Judge:
             evaluation.add(result.sample.id, result.sample.id, "validation", reference, mask, objects)
         scores = evaluation.scores
         if self.name == "competition":
-            return float(np.mean([np.nan if s.competition is None else s.competition for s in scores]))
+            return np.array([np.nan if s.competition is None else s.competition for s in scores])
         if self.name == "ap" and len(self.model.classes) > 1:
-            return mean_over_classes([s.counted.by_class for s in scores])
-        return float(np.mean([s.values[self.name] for s in scores]))
+            return np.array([mean_over_classes([s.counted.by_class for s in scores])])
+        return np.array([s.values[self.name] for s in scores])
+
+
+def _standard_error(differences: NDArray[np.float64]) -> float:
+    """Of their mean; 0 of a single one, which tells nothing about others."""
+    if len(differences) < 2:
+        return 0.0
+    return float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
 
 
 def mean_over_classes(tallies: Sequence[tuple[ObjectTally, ...] | None]) -> float:
