@@ -153,10 +153,8 @@ def agreement_of_members(
     activation = model.recipe.network.activation
     if model.recipe.network.in_3d:
         weights = [member.weight for member in model.members] if isinstance(model, Ensemble) else None
-        for sample, read, answers in answers_to_volumes(_readable(samples), model, settings, cancel):
-            tell(
-                measure_agreement(sample.id, answers, settings.threshold, activation, weights), read, answers
-            )
+        for sample, read, said in answers_to_volumes(_readable(samples), model, settings, cancel):
+            tell(measure_agreement(sample.id, said, settings.threshold, activation, weights), read, said)
         return found
     if isinstance(model, Ensemble):
         from napari_unet.workflow.segment.segment_samples import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -155,7 +155,7 @@ def _several(
         for _, one in model.models():
             yield whole.seen_by(one, one.probabilities, settings, cancel)
         return
-    upright = whole.volume
+    upright: NDArray[Any] = whole.volume
     for flip in flips:
         # Slices one behind another as an axis after Y and X, which are turned.
         turned = np.moveaxis(flip_image(np.moveaxis(upright, 0, 2), flip), 2, 0)
