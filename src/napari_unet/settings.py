@@ -103,7 +103,7 @@ class NetworkSettings(Settings):
         "until voxels are about cubic",
     )
     encoder: str = Field(
-        "MobileNetV2",
+        "EfficientNetLite0",
         title="Encoder",
         description="Of the network encoder_unet: EfficientNetLite0, whose weights come with the program, "
         "or a name from keras.applications",
@@ -328,8 +328,9 @@ class TrainingSettings(Settings):
     tune_threshold: bool = Field(
         False,
         title="Tune threshold",
-        description="Take threshold, smallest piece and depth of cores that score best on validation images, "
-        "given three groups of them; the score is the competition's, or AP of objects, or IoU",
+        description="Choose threshold, smallest piece and depth of cores on validation images, given three "
+        "groups of them: a change must gain more than one standard error of the score, which is the "
+        "competition's, or AP of objects, or IoU",
     )
     split_by_group: bool = Field(
         True, title="Split by group", description="Keep subjects, mosaics, sequences together"

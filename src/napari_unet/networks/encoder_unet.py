@@ -267,7 +267,7 @@ ARCHITECTURE = Architecture(
     name="encoder_unet",
     title="U-Net on a published encoder",
     doi="10.1007/978-3-319-24574-4_28",
-    when="Few annotated images: encoder=EfficientNetLite0 starts from ImageNet weights in the program.",
+    when="The one to start with: EfficientNet-Lite0 has learned from ImageNet, so it needs fewer images.",
     build=build,
     input_sizes=input_sizes,
     settings_used=("block", "depth", "dropout", "encoder", "presence"),

@@ -93,12 +93,13 @@ def test_settings_that_came_later_do_not_keep_an_older_state_from_going_on() -> 
         for room in rooms:
             place = getattr(place, str(room))
         assert getattr(place, str(name)) == default
-    old, new = (fingerprint_of(recipe("fast", change)) for change in ([], ["side=64"]))
-    assert old == fingerprint_of(recipe("fast", ["megapixels=9", "restarts=2"]))
+    unet = "network.name=unet"
+    old, new = (fingerprint_of(recipe("fast", [unet, *change])) for change in ([], ["side=64"]))
+    assert old == fingerprint_of(recipe("fast", [unet, "megapixels=9", "restarts=2"]))
     assert old != new
     # As it was written when tiles were of 512 pixels and overlapped by 64.
     assert old == "4c74715c9a1839f0b3506159199ea363da97f0f21109b2dc713cff2d75e917f2"
-    assert old == fingerprint_of(recipe("fast", ["tile=256", "overlap=32"]))
+    assert old == fingerprint_of(recipe("fast", [unet, "tile=256", "overlap=32"]))
 
 
 def fingerprint_of(chosen: Recipe) -> str:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_unet.data.catalog import open_dataset, open_images
-from napari_unet.errors import Cancelled
+from napari_unet.errors import Cancelled, SettingsError
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
@@ -50,7 +50,7 @@ def model_of(settings: NetworkSettings) -> Model:
 
 
 def fitted(folder: Path, *changes: str) -> Recipe:
-    return fit_recipe(recipe("fast", changes), open_dataset(folder))
+    return fit_recipe(recipe("fast", ["network.name=unet", *changes]), open_dataset(folder))
 
 
 @pytest.mark.slow
@@ -129,6 +129,21 @@ def test_dimensions_follow_voxels_and_slices(
     assert sentence.startswith("3D" if dimensions == "3d" else "2.5D")
     again = fit_recipe(Recipe(network=network), open_dataset(data)).network
     assert again == network  # a recipe that was fitted stays as it is
+
+
+@pytest.mark.parametrize(
+    ("asked", "network", "dimensions"),
+    [("auto", "encoder_unet", "2.5d"), ("2.5d", "encoder_unet", "2.5d"), ("3d", "unet", "3d")],
+)
+def test_fast_sees_slices_with_a_pretrained_encoder_and_blocks_without(
+    tmp_path: Path, asked: str, network: str, dimensions: str
+) -> None:
+    chosen = recipe("fast", [f"dimensions={asked}"])
+    fitted = fit_recipe(chosen, open_dataset(write_stack(tmp_path, 20, 1.0))).network
+    assert (fitted.name, fitted.dimensions) == (network, dimensions)
+    with pytest.raises(SettingsError) as caught:
+        fit_recipe(recipe("fast", ["dimensions=3d", "network.name=encoder_unet"]), open_dataset(tmp_path))
+    assert caught.value.code == "settings.dimensions.network"
 
 
 def test_what_a_person_sets_stays(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import Recipe
 
 ABOUT = {
-    "fast": "fast: 16 filters, good within minutes",
+    "fast": "fast: an encoder pretrained on ImageNet, good within minutes",
     "accurate": "accurate: 32 filters, stronger augmentation, hours",
     "paper": "paper: the U-Net of 2015, 64 filters, unpadded",
     "tgs-salt": "tgs-salt: for seismic tiles of the TGS Salt challenge",
@@ -46,7 +46,7 @@ ABOUT = {
     "dsb2018": "dsb2018: for nuclei of any look, touching ones separated",
     "cell-tracking": "cell-tracking: for cells numbered one by one, touching ones separated",
 }
-FIRST = "unet"
+FIRST = ("encoder_unet", "unet")  # of the list
 SETTINGS_HEIGHT = 140  # pixels
 COLUMNS = 4  # of samples
 SIDE = 128  # pixels of a sample on the screen
@@ -148,7 +148,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         from napari_unet.networks.registry import architectures
 
         known = architectures()
-        for name in (FIRST, *sorted(known.keys() - {FIRST}, key=lambda n: known[n].title.lower())):
+        for name in (*FIRST, *sorted(known.keys() - {*FIRST}, key=lambda n: known[n].title.lower())):
             self.network_box.addItem(known[name].title, name)
             self.network_box.setItemData(
                 self.network_box.count() - 1, known[name].when, Qt.ItemDataRole.ToolTipRole
@@ -180,14 +180,17 @@ class TrainForm(QWidget):  # type: ignore[misc]
     def recipe(self) -> Recipe | None:
         """The recipe with what was changed; None if that cannot be, which is said."""
         try:
-            name = f"network.name={self.network_box.currentData() or FIRST}"
-            return recipe(str(self.recipe_box.currentData()), [*self.settings.changes(), name])
+            chosen = self.network_box.currentData()
+            name = [f"network.name={chosen}"] if chosen else []
+            return recipe(str(self.recipe_box.currentData()), [*self.settings.changes(), *name])
         except WorkbenchError as error:
             self.words.setText(error.sentence)
             return None
 
     def _on_recipe(self, index: int) -> None:
-        self.settings.show_recipe(RECIPES[str(self.recipe_box.currentData())])
+        chosen = RECIPES[str(self.recipe_box.currentData())]
+        self.settings.show_recipe(chosen)
+        self.network_box.setCurrentIndex(self.network_box.findData(chosen.network.name))
         self.refresh_plan()
 
     def _on_fold(self, shown: bool) -> None:

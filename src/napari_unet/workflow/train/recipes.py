@@ -44,7 +44,11 @@ GENTLE = AugmentationSettings(
 )
 
 RECIPES: dict[str, Recipe] = {
-    "fast": Recipe(name="fast", training=TrainingSettings(augmentation=GENTLE)),
+    "fast": Recipe(
+        name="fast",
+        network=NetworkSettings(name="encoder_unet"),  # docs/benchmarks/head-start.md
+        training=TrainingSettings(augmentation=GENTLE),
+    ),
     "accurate": Recipe(
         name="accurate",
         network=NetworkSettings(filters=32),
@@ -127,6 +131,7 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
             remedy=did_you_mean(name, RECIPES),
         )
     content = RECIPES[name].model_dump(mode="json", exclude_unset=True)  # what is set stays known as set
+    changed: set[tuple[str, ...]] = set()
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
@@ -138,6 +143,10 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         for part in path[:-1]:
             branch = branch.setdefault(part, {})
         branch[path[-1]] = value.strip()
+        changed.add(path)
+    network = content.get("network", {})
+    if network.get("dimensions") == "3d" and ("network", "name") not in changed:
+        network["name"] = "unet"  # published encoders see in two dimensions
     return checked(Recipe, content)
 
 

@@ -76,6 +76,7 @@ ADDED = (
 )
 # Tiles decide no weights: states of any are resumed, and these are what older ones were written with.
 TILES = {"tile": 512, "overlap": 64}
+FORMER_ENCODER = "MobileNetV2"  # the default when states were first written; other networks have none
 GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -334,6 +335,8 @@ def training_fingerprint(recipe: Recipe, split: Split) -> str:
     for free in ("megapixels", "epochs", "minutes", "patience"):
         settings["training"].pop(free)
     settings["inference"] |= TILES
+    if settings["network"]["name"] != "encoder_unet":
+        settings["network"]["encoder"] = FORMER_ENCODER
     for *rooms, name, default in ADDED:
         place = settings
         for room in rooms:
