@@ -1,8 +1,8 @@
 """Volumes seen slice by slice (2D), with neighbours as channels (2.5D), and in three dimensions (3D).
 
-`lite0` is 2.5D by a U-Net decoder on EfficientNet-Lite0, with the ImageNet weights of the program. Rows with
-`planes` are of the same trained network, whose answers along z, y and x are averaged (of fib-medulla, whose
-voxels are cubic).
+`2d`, `2.5d` and `3d` are U-Nets from random weights. `lite0` is 2.5D by a U-Net decoder on
+EfficientNet-Lite0, with the ImageNet weights of the program. Rows with `planes` are of the same trained
+network, whose answers along z, y and x are averaged (of fib-medulla, whose voxels are cubic).
 
 scores   All of them are trained on the same block of slices with the same recipe, on as many voxels or for as
          many minutes of the processor, and judged on a block that nobody trained on.
@@ -67,9 +67,9 @@ if TYPE_CHECKING:
 
 SETS = ("fib-medulla", "vnc-em")
 WAYS = {
-    "2d": ("dimensions=2d",),
-    "2.5d": ("dimensions=2.5d",),
-    "3d": ("dimensions=3d",),
+    "2d": ("dimensions=2d", "network.name=unet"),
+    "2.5d": ("dimensions=2.5d", "network.name=unet"),
+    "3d": ("dimensions=3d", "network.name=unet"),
     "lite0": ("dimensions=2.5d", "network.name=encoder_unet", "encoder=EfficientNetLite0"),
 }
 CUBIC = ("fib-medulla",)  # sets that are seen in three planes, too

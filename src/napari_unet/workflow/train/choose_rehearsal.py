@@ -97,7 +97,7 @@ def choose_volume_rehearsal(
     seed : int
         Of the choice.
     in_3d : bool
-        Whether objects are told apart in three dimensions: their numbers are stored only where an object has
+        Whether objects are separated in three dimensions: their numbers are stored only where an object has
         one number in all slices.
 
     Returns
