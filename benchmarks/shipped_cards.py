@@ -62,6 +62,7 @@ def card_text(model: Model) -> str:
     about, provenance = model.provenance["about"], model.provenance
     network, recipe = model.recipe.network, model.recipe
     split = provenance["split"]
+    pretrained = provenance.get("pretrained")
     lines = [
         f"# {recipe.name}",
         "",
@@ -79,9 +80,17 @@ def card_text(model: Model) -> str:
         f"{network.normalization} normalization, {network.block} blocks, "
         f"{int(model.network.count_params()):,} weights stored in half precision"
         + (
-            f", an output for the {network.separation} that parts objects"
+            f", an output for the {network.separation} that separates objects"
             if network.separation != "none"
             else ""
+        ),
+        *(
+            [
+                f"- Encoder: {network.encoder}; it started from published weights ({pretrained['source']}, "
+                f"{pretrained['licence']})"
+            ]
+            if pretrained
+            else []
         ),
         f"- Training: {len(split['train'])} images, {provenance['steps']:,} steps, "
         f"{provenance['seconds'] / 60:.0f} min on two shared processor cores; seed {recipe.training.seed}"
@@ -93,7 +102,7 @@ def card_text(model: Model) -> str:
         f"{len(split['held_out'])} images were held out, drawn within each kind of image before training, "
         f"and decided nothing; {len(split['validation'])} validation images chose weights and threshold "
         f"({_chosen_by(about['scores'])} on them). Means over images, with 95 % intervals "
-        "(over images).",
+        f"over images, by `python benchmarks/score_shipped.py {recipe.name} --data DATA`.",
         "",
         "| score | held out |",
         "| --- | --- |",

@@ -329,8 +329,8 @@ class TrainingSettings(Settings):
         False,
         title="Tune threshold",
         description="Choose threshold, smallest piece and depth of cores on validation images, given three "
-        "groups of them: a change must gain more than one standard error of the score, which is the "
-        "competition's, or AP of objects, or IoU",
+        "groups of them. A change must gain more than one standard error of the score: the competition's, "
+        "AP of objects, or IoU",
     )
     split_by_group: bool = Field(
         True, title="Split by group", description="Keep subjects, mosaics, sequences together"

@@ -238,7 +238,7 @@ class ObjectTally:
 
         What it takes to mend the prediction: 10 for an object that is missed, 1 for one too many, and 5 for
         each further object that shares its predicted one. It is 1 less the share of what it would take to
-        draw all objects anew, and not below 0.
+        draw all objects from nothing, and not below 0.
 
         References
         ----------

@@ -90,9 +90,9 @@ def tune_threshold(
     Returns
     -------
     TunedThreshold
-        The settings with the best mean score, or those nearest to the model's own that are within one
-        standard error of the best, of the paired differences over images: what few images prefer may be
-        luck (Breiman et al. 1984, Classification and regression trees, section 3.4.3).
+        The settings nearest to the model's own whose mean score is within one standard error of the best.
+        That error is of the paired differences over images. What few images prefer may be luck (Breiman
+        et al. 1984, Classification and regression trees, section 3.4.3).
     """
     segmented: list[tuple[Segmentation, ReferenceMask]] = []
     pixels = 0
