@@ -318,10 +318,10 @@ def plan_volume(shape: tuple[int, ...], sizes: InputSizes, voxels: int = TILE_VO
 
     Notes
     -----
-    What neighbours share is computed twice, along each axis, so that a tile of 128 x 128 x 128 voxels costs
-    2.4 times what it answers for, where it would cost 4.1 times with the 48 voxels that 2D tiles of such a
-    size take. A network sees farther than 14 voxels. But what it sees there changes its answer by less than
-    a narrow ramp can show: see ``benchmarks/volume_blocks.py --seams``.
+    What neighbours share is computed twice, along each axis. So a tile of 128 x 128 x 128 voxels costs 2.4
+    times what it answers for. If neighbours shared 48 voxels, it would cost 4.1 times that. A network sees
+    farther than 14 voxels, but that changes its answers little: ``benchmarks/volume_blocks.py --seams``
+    measures it.
     """
     per_axis = sizes.per_axis(len(shape))
     tile = [one.at_least(side) for one, side in zip(per_axis, shape, strict=True)]
