@@ -32,7 +32,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # and beside TensorF
 
 import numpy as np
 
-from side_by_side.case import network_settings, settle, write_arrays
+from side_by_side.case import Case, network_settings, settle, write_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +100,7 @@ def our_model(options: argparse.Namespace) -> Any:
     from napari_unet.networks.registry import build_network
     from napari_unet.settings import InferenceSettings, Recipe
 
-    settings = network_settings(options.filters)
+    settings = network_settings(Case("gpu", options.filters, 1))
     network = build_network(settings, 0, options.precision)
     settle(network, images_of(1, options.side))
     inference = InferenceSettings(
@@ -128,7 +128,7 @@ def their_network(model: Any, options: argparse.Namespace, folder: Path) -> Any:
     from side_by_side.torch_unet import torch_unet
 
     write_arrays(model.network, folder / "arrays.npz")
-    network = torch_unet(folder / "arrays.npz", options.filters)
+    network = torch_unet(folder / "arrays.npz", Case("gpu", options.filters, 1))
     return network.to(torch_device(), memory_format=torch.channels_last)
 
 

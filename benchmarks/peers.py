@@ -4,7 +4,8 @@
     python benchmarks/peers.py --quick
     python benchmarks/peers.py inference-16 training --rounds 9
 
-Parts: limits (matrix products and copies), inference-64 and inference-16 (filters), training, feeding (a
+Parts: limits (matrix products and copies), inference-64 and inference-16 (filters), inference-3d and
+training-3d (a network of volumes; ratios are those of voxels a second, too), training, feeding (a
 whole training with augmentation against steps on ready batches), tiles (thousands of small files to PNG),
 clicks (from nothing to the first mask). Each program runs in a process of its own and waits while another
 computes; what they answer is compared first, and nothing is timed where it differs. Ratios are of

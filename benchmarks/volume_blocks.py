@@ -6,6 +6,13 @@ A volume of smooth noise (float32, OME-Zarr) is segmented by an untrained U-Net 
 process of its own. Printed are how much that process grew, how long it took, and how many voxels it made in a
 second. Beside that stand the same network on a tile of the same size, by Keras and by OpenVINO where that is
 installed. With --objects, connected pieces over the borders of blocks get numbers.
+
+    python benchmarks/volume_blocks.py --seams MODEL VOLUME.tif
+
+Printed are how far the probabilities of a trained model, put together from tiles, are from those of the whole
+volume at once, and what share of the voxels lies on another side of 0.5, for what tiles see around what they
+answer for (--around) and the ramp between neighbours (--ramp). Tiles are --tile voxels long along X, and hold
+all of --crop along Z and Y.
 """
 
 from __future__ import annotations
@@ -17,12 +24,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SIDE = 128  # voxels of a piece of the file
 VALUE = 4  # bytes
+RIM = 96  # voxels at the end of X that do not count with --seams: the last tile may reach beyond
 VOXEL_SIZE = [10.0, 10.0, 10.0]
 
 
@@ -120,6 +131,36 @@ def runtimes(model: Any, exact: Any, tile: np.ndarray) -> Any:
     yield "OpenVINO", lambda batch: compiled([batch])[0]
 
 
+def seams(options: argparse.Namespace) -> Iterator[str]:
+    """How far tiles are from the whole; a line for each way to lay them."""
+    import tifffile
+
+    from napari_unet.engine.hardware import default_precision
+    from napari_unet.inference import tiling
+    from napari_unet.models.model import load_model
+    from napari_unet.models.volumes.normalized_volume import normalized_volume
+
+    model, (z, y, x) = load_model(options.seams[0], default_precision()), options.crop
+    prepared = normalized_volume(model.normalization, tifffile.imread(options.seams[1])[..., None])
+    prepared = prepared[:z, :y, :x]
+    whole = model.probabilities(prepared[None])[0]
+    for around, ramp in zip(options.around, options.ramp, strict=True):
+        tiling.AROUND_VOXELS, tiling.VOXEL_RAMP = around, ramp
+        plan = tiling.plan_volume(prepared.shape[:3], model.sizes, z * y * options.tile)
+        total = np.zeros_like(whole)
+        for number in range(len(plan)):
+            plan.add(total, number, model.probabilities(plan.cut(prepared, number)[None])[0])
+        whole_here, total = whole[:, :, :-RIM], total[:, :, :-RIM]
+        away = np.abs(total - whole_here)
+        tiles = f"{' x '.join(map(str, plan.tile_shape))} at {', '.join(map(str, plan.columns.starts))}"
+        other = ((total > 0.5) != (whole_here > 0.5)).mean()
+        yield (
+            f"{around} voxels around, ramp {ramp}, tiles of {tiles}: apart by {away.mean():.1e} in the mean, "
+            f"{np.percentile(away, 99.9):.1e} for one voxel of 1000, {away.max():.1e} at most; "
+            f"{other:.1e} of the voxels on another side of 0.5"
+        )
+
+
 def main() -> None:
     """Print a row for each size."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -130,7 +171,16 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=0.8, help="as of `napari-unet segment --memory`")
     parser.add_argument("--objects", action="store_true")
     parser.add_argument("--inside", nargs=3, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--seams", nargs=2, type=Path, metavar=("MODEL", "VOLUME"))
+    parser.add_argument("--around", type=int, nargs="+", default=[14])
+    parser.add_argument("--ramp", type=int, nargs="+", default=[4])
+    parser.add_argument("--crop", type=int, nargs=3, default=[32, 64, 240], metavar=("Z", "Y", "X"))
+    parser.add_argument("--tile", type=int, default=128)
     options = parser.parse_args()
+    if options.seams:
+        for line in seams(options):
+            print(line, flush=True)
+        return
     if options.inside:
         volume, model, out = options.inside
         print(json.dumps(segment(volume, model, out, options.memory, options.objects)))

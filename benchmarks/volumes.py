@@ -1,6 +1,10 @@
 """Volumes seen slice by slice (2D), with neighbours as channels (2.5D), and in three dimensions (3D).
 
-scores   All three are trained on the same block of slices with the same recipe, on as many voxels or for as
+`2d`, `2.5d` and `3d` are U-Nets from random weights. `lite0` is 2.5D by a U-Net decoder on
+EfficientNet-Lite0, with the ImageNet weights of the program. Rows with `planes` are of the same trained
+network, whose answers along z, y and x are averaged (of fib-medulla, whose voxels are cubic).
+
+scores   All of them are trained on the same block of slices with the same recipe, on as many voxels or for as
          many minutes of the processor, and judged on a block that nobody trained on.
          fib-medulla  adapted Rand error and variation of information of the cells in 3D. Cells are fragments
                       of the predicted inside, joined where no border is seen; threshold and join are chosen
@@ -11,11 +15,14 @@ economy  One way is trained on all slices of that block and on a few of them, ev
 
 --minutes are of two cores that nobody else uses: each training first takes its pace, in seconds of the
 processor a megavoxel, and learns from as many voxels as such cores do in that time. So the figures do not
-depend on what else the machine does. A stopped run resumes. The tables are in WORK/volumes.md, of all that
-was ever done in WORK.
+depend on what else the machine does. A stopped run resumes, and what fails is left out and named in the end.
+The tables are in WORK/volumes.md, of all that was ever done in WORK; they are written after every row.
+
+Each budget has a training of its own. The learning rate falls to zero at the end of each, so a network in
+the middle of a longer training is worse than one that was given that time.
 
 Run: python benchmarks/volumes.py --data DATA --work WORK [scores | economy] [--minutes 20 | --megapixels 100]
-[--sets fib-medulla vnc-em] [--ways 2d 2.5d 3d] [--set SETTING=VALUE ...]
+[--sets fib-medulla vnc-em] [--ways 2d 2.5d 3d lite0] [--set SETTING=VALUE ...]
 DATA holds a folder of each set, with images/, masks/ and, of fib-medulla, bodies/.
 """
 
@@ -24,6 +31,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,11 +39,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.atomic import write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
 from napari_unet.data.volumes.slices import place_of
 from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.metrics.overlap import count_overlap
@@ -56,7 +66,13 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 SETS = ("fib-medulla", "vnc-em")
-WAYS = ("2d", "2.5d", "3d")
+WAYS = {
+    "2d": ("dimensions=2d", "network.name=unet"),
+    "2.5d": ("dimensions=2.5d", "network.name=unet"),
+    "3d": ("dimensions=3d", "network.name=unet"),
+    "lite0": ("dimensions=2.5d", "network.name=encoder_unet", "encoder=EfficientNetLite0"),
+}
+CUBIC = ("fib-medulla",)  # sets that are seen in three planes, too
 SHARE = {"fib-medulla": 0.1, "vnc-em": 0.2}  # of the slices, for validation and held out
 FEW = {"fib-medulla": 12, "vnc-em": 4}  # annotated slices of the economy
 CLASSES = ("membrane", "mitochondria", "synapse")  # of vnc-em
@@ -66,6 +82,7 @@ OPEN = 0.5, InferenceSettings(objects="agglomerate").join  # of the economy, cho
 ALIKE = ("training.augmentation.symmetry=dihedral", "inference.flips=none")  # of all three
 PACES = (2, 8)  # megavoxels of two short trainings, whose difference is the pace
 CORES = 2
+SAME = ("way", "planes", "amount", "changes")  # of rows that differ in the slices that were learned from
 
 
 def main() -> int:
@@ -80,11 +97,12 @@ def main() -> int:
     )
     amount.add_argument("--megapixels", type=float, help="voxels of all patches, in millions")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, help="all for scores, 2.5d for economy")
+    parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), help="all for scores, 2.5d for economy")
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="SETTING=VALUE")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    ways = options.ways or (WAYS if options.part == "scores" else ("2.5d",))
+    ways = options.ways or (tuple(WAYS) if options.part == "scores" else ("2.5d",))
+    failed = []
     for name in options.sets:
         data = find_set(options.data, [name])
         if data is None:
@@ -96,9 +114,15 @@ def main() -> int:
             Run(name, data, way, count, minutes, options)
             for minutes in options.minutes for way in ways for count in counts
         ):  # fmt: skip
-            run.train_and_score(whole)
+            try:
+                run.train_and_score(whole)
+            except (WorkbenchError, subprocess.CalledProcessError) as error:
+                print(f"{run.folder(run.amount)}: {error}", file=sys.stderr, flush=True)
+                failed.append(run.folder(run.amount).name)
             write_tables(options.work)
-    return 0
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
 
 
 class Run:
@@ -109,7 +133,7 @@ class Run:
     name, data : str, pathlib.Path
         Of the set.
     way : str
-        "2d", "2.5d" or "3d".
+        One of ``WAYS``.
     annotated : int
         Slices to train on, of the training block; 0: all, and the validation block chooses.
     minutes : float
@@ -134,7 +158,7 @@ class Run:
         """Where a model of this run goes."""
         changed = "".join(f"-{change}" for change in self.changes)
         few = f"-{self.annotated or 'all'}-slices" if self.part == "economy" else ""
-        return Path(self.work / f"{self.name}-{self.way}-{what}{few}{changed}")
+        return Path(self.work / f"{self.name}-{self.way}-{what.replace(' ', '')}{few}{changed}")
 
     def split(self, whole: Split) -> Split:
         """The blocks of slices; for the economy few slices teach, and none validates."""
@@ -148,12 +172,13 @@ class Run:
         clock = out.with_name(f"{out.name}.seconds")
         if not (out / "settings.json").exists():
             split.save(out.with_name(f"{out.name}.split.json"))
-            changes = [word for change in (*ALIKE, *self.changes) for word in ("--set", change)]
+            chosen = *WAYS[self.way], *ALIKE, *self.changes
+            changes = [word for change in chosen for word in ("--set", change)]
             before = children()
             try:
                 call(
                     "train", self.data, "--out", out, "--split", out.with_name(f"{out.name}.split.json"),
-                    "--resume", "--set", f"dimensions={self.way}", "--set", f"megapixels={megapixels:g}",
+                    "--resume", "--set", f"megapixels={megapixels:g}",
                     *changes,
                 )  # fmt: skip
             finally:
@@ -171,9 +196,11 @@ class Run:
 
     def train_and_score(self, whole: Split) -> None:
         """Train one network and write its scores, unless that is done."""
-        model = self.folder(self.amount.replace(" ", ""))
-        scores = model.with_name(f"{model.name}.json")
-        if scores.exists():
+        model = self.folder(self.amount)
+        wanted = {False: model.with_name(f"{model.name}.json")}
+        if self.name in CUBIC and self.way != "3d":
+            wanted[True] = model.with_name(f"{model.name}-planes.json")
+        if all(file.exists() for file in wanted.values()):
             return
         split, megapixels = self.split(whole), self.megapixels
         if not megapixels:
@@ -181,20 +208,25 @@ class Run:
             megapixels = max(60 * CORES * self.minutes - start, 1.0) / a_megavoxel
         seconds = self.train(model, split, megapixels)
         loaded = load_model(model, default_precision())
-        found = {
-            "part": self.part,
-            "set": self.name,
-            "way": self.way,
-            "amount": self.amount,
-            "changes": self.changes,
-            "annotated": len(split.train),
-            "megavoxels": round(megapixels, 1),
-            "steps": loaded.provenance["steps"],
-            "cpu_seconds": round(seconds),
-            "slices": loaded.recipe.network.slices,
-            **score(self.name, self.data, split, loaded),
-        }
-        scores.write_text(json.dumps(found, indent=1))
+        for planes, scores in wanted.items():
+            if scores.exists():
+                continue
+            settings = loaded.recipe.inference.model_copy(update={"orthogonal": planes})
+            found = {
+                "part": self.part,
+                "set": self.name,
+                "way": self.way,
+                "planes": planes,
+                "amount": self.amount,
+                "changes": self.changes,
+                "annotated": len(split.train),
+                "megavoxels": round(megapixels, 1),
+                "steps": loaded.provenance["steps"],
+                "cpu_seconds": round(seconds),
+                "slices": loaded.recipe.network.slices,
+                **score(self.name, self.data, split, loaded, settings),
+            }
+            write_text(scores, json.dumps(found, indent=1))
 
 
 def children() -> float:
@@ -215,11 +247,11 @@ def whole_split(name: str, data: Path, work: Path) -> Split:
     return Split.load(file)
 
 
-def score(name: str, data: Path, split: Split, model: Model) -> dict[str, float]:
+def score(name: str, data: Path, split: Split, model: Model, settings: InferenceSettings) -> dict[str, float]:
     """Scores on the held-out block."""
     dataset = open_dataset(data)
     if name == "vnc-em":
-        _, held = segmented(dataset, split.held_out, model)
+        _, held = segmented(dataset, split.held_out, model, settings)
         reference = np.stack([dataset.mask(s).labels for s in dataset.subset(split.held_out).samples])
         mask = mask_from_probabilities(held, model.recipe.inference.threshold, activation="softmax")
         iou = count_overlap(reference, mask, len(CLASSES)).iou()
@@ -228,10 +260,10 @@ def score(name: str, data: Path, split: Split, model: Model) -> dict[str, float]
     bodies = read_bodies(data)
     threshold, join = OPEN
     if split.validation:
-        slices, probabilities = segmented(dataset, split.validation, model)
+        slices, probabilities = segmented(dataset, split.validation, model, settings)
         tried = [(one, other) for one in THRESHOLDS for other in JOINS]
         threshold, join = min(tried, key=lambda how: rand_error(bodies[slices], probabilities, *how))
-    slices, probabilities = segmented(dataset, split.held_out, model)
+    slices, probabilities = segmented(dataset, split.held_out, model, settings)
     reference = np.stack([dataset.mask(s).labels for s in dataset.subset(split.held_out).samples])
     inside = count_overlap(reference, (probabilities[..., 0] > 0.5).astype(np.uint8))
     scores = score_volume(bodies[slices], cells(probabilities, threshold, join))
@@ -246,11 +278,11 @@ def score(name: str, data: Path, split: Split, model: Model) -> dict[str, float]
 
 
 def segmented(
-    dataset: Dataset, ids: Sequence[str], model: Model
+    dataset: Dataset, ids: Sequence[str], model: Model, settings: InferenceSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Numbers of the slices, and probabilities (Z, Y, X, K)."""
     found = {}
-    for result in segment_samples(dataset.subset(ids).samples, model):
+    for result in segment_samples(dataset.subset(ids).samples, model, settings):
         place = place_of(result.sample)
         assert place is not None
         found[place.z] = result.probabilities
@@ -306,9 +338,9 @@ def write_tables(work: Path) -> None:
             ]
             heads += ["of all slices"] if part == "economy" else []
             texts += [f"## {name}, {part}\n", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-            for row in sorted(mine, key=lambda r: (r["megavoxels"], WAYS.index(r["way"]), str(r["changes"]))):
+            for row in sorted(mine, key=_order):
                 start = [
-                    " ".join([row["way"].upper(), *row["changes"]]), row["amount"], row["annotated"],
+                    named(row), row["amount"], row["annotated"],
                     row["steps"], row["cpu_seconds"] or "",
                 ]  # fmt: skip
                 values = [f"{row[c]:.3f}" for c in columns]
@@ -319,13 +351,30 @@ def write_tables(work: Path) -> None:
     print("\n".join(texts))
 
 
+def named(row: dict[str, Any]) -> str:
+    """How the network of a row sees a volume."""
+    planes = ["planes"] * row.get("planes", False)
+    return " ".join([row["way"].replace("d", "D"), *planes, *row["changes"]])
+
+
+def _order(row: dict[str, Any]) -> tuple[Any, ...]:
+    minutes = float(row["amount"].split()[0])
+    return (
+        minutes,
+        list(WAYS).index(row["way"]),
+        row.get("planes", False),
+        str(row["changes"]),
+        row["annotated"],
+    )
+
+
 def share_of_all(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """The score of few slices over that of all, trained in the same way."""
 
     def value(one: dict[str, Any]) -> float:
         return float(one["mean_iou"] if "mean_iou" in one else 1 - one["adapted_rand_error"])
 
-    alike = [one for one in rows if all(one[k] == row[k] for k in ("way", "amount", "changes"))]
+    alike = [one for one in rows if all(one.get(k) == row.get(k) for k in SAME)]
     return f"{value(row) / value(max(alike, key=lambda one: int(one['annotated']))):.0%}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @dataclass(frozen=True)
 class Case:
-    """A U-Net of depth 4 with our practical block, and a batch of images for it.
+    """A U-Net with our practical block, and a batch of images, or volumes, for it.
 
     Attributes
     ----------
@@ -25,31 +25,55 @@ class Case:
     filters : int
         Of the first level; the paper has 64.
     batch, side : int
-        Images, and their pixels either way.
+        Images, and their pixels either way; voxels of a volume along each axis.
+    dimensions : str
+        "2d" or "3d".
+    depth : int
+        Levels below the first.
     """
 
     name: str
     filters: int
     batch: int
     side: int = 256
+    dimensions: Literal["2d", "3d"] = "2d"
+    depth: int = 4
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Y, X) or (Z, Y, X) of an image."""
+        return (self.side,) * int(self.dimensions[0])
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Axes of a batch with channels last, channels before the others."""
+        axes = len(self.shape)
+        return (0, axes + 1, *range(1, axes + 1))
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """Axes of a batch with channels before the others, channels last."""
+        return (0, *range(2, len(self.shape) + 2), 1)
 
     def images(self) -> np.ndarray:
-        """(N, Y, X, 1) float32; each has mean 0 and deviation 1, so that normalizing it changes nothing."""
-        raw = np.random.default_rng(0).standard_normal((self.batch, self.side, self.side, 1))
-        axes = (1, 2, 3)
+        """(N, [Z,] Y, X, 1) float32; each has mean 0 and deviation 1: normalizing it changes nothing."""
+        raw = np.random.default_rng(0).standard_normal((self.batch, *self.shape, 1))
+        axes = tuple(range(1, raw.ndim))
         normal = (raw - raw.mean(axes, keepdims=True)) / raw.std(axes, keepdims=True)
         return np.asarray(normal, np.float32)
 
 
 PAPER = Case("64 filters (the paper's size), one image of 256x256", 64, 1)
 SMALL = Case("16 filters, four images of 256x256", 16, 4)
+VOLUME = Case("3D, 16 filters, depth 3, one tile of 96x96x96", 16, 1, 96, "3d", 3)
+VOLUME_STEP = Case("3D training step, 16 filters, depth 3, 2 patches of 48x48x48", 16, 2, 48, "3d", 3)
 
 
-def network_settings(filters: int) -> Any:
+def network_settings(case: Case) -> Any:
     """The practical U-Net: residual blocks, batch normalization, padded."""
     from napari_unet.settings import NetworkSettings
 
-    return NetworkSettings(filters=filters)
+    return NetworkSettings(filters=case.filters, depth=case.depth, dimensions=case.dimensions)
 
 
 def settle(network: Any, sample: np.ndarray) -> None:
@@ -82,7 +106,7 @@ def write_case(case: Case, folder: Path, *, precision: str = "float32") -> float
     from napari_unet.networks.registry import build_network
     from napari_unet.settings import InferenceSettings, Recipe
 
-    settings = network_settings(case.filters)
+    settings = network_settings(case)
     network = build_network(settings, 0, precision)
     settle(network, case.images()[:1])
     recipe = Recipe(name="benchmark", network=settings, inference=InferenceSettings(flips="none"))
@@ -90,7 +114,7 @@ def write_case(case: Case, folder: Path, *, precision: str = "float32") -> float
     save_model(model, folder / "model")
     write_onnx(model, folder / "model.onnx")
     write_arrays(network, folder / "arrays.npz")
-    return flop(network, (case.side, case.side)) * case.batch / 1e9
+    return flop(network, case.shape) * case.batch / 1e9
 
 
 def write_arrays(network: Any, file: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from side_by_side import machine
-from side_by_side.case import PAPER, SMALL, Case, write_case
+from side_by_side.case import PAPER, SMALL, VOLUME, VOLUME_STEP, Case, write_case
 from side_by_side.runtimes import INFERENCE, TRAINING, WITH_BFLOAT16, is_here
 from side_by_side.turns import Contender, contenders, ratios, spread, take_turns
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OURS = "ours, image to mask"
 LIMITS = {"float32": 1e-3, "mixed_bfloat16": 0.1}  # of the largest difference; else nothing is timed
+STEP = Case("training step, 16 filters, 16 patches of 128x128", 16, 16, 128)
 SHORT = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 
 
@@ -127,13 +128,13 @@ def compare(programs: list[Contender], limit: float) -> dict[str, float]:
     return found
 
 
-def training(options: argparse.Namespace) -> list[Row]:
-    """A step of the 16-filter network on 16 patches of 128x128, the same loss and optimizer."""
-    case = Case("training step, 16 filters, 16 patches of 128x128", 16, 16, 128)
+def training(case: Case, options: argparse.Namespace) -> list[Row]:
+    """A step of a network on patches, the same loss and optimizer."""
     images = case.images()
     draw = np.random.default_rng(1)
-    targets = np.ones((*images.shape[:3], 2), np.float32)
-    targets[..., 0] = draw.random((16, 1, 1)) > draw.random((16, 128, 128))
+    targets = np.ones((*images.shape[:-1], 2), np.float32)
+    share = draw.random((case.batch, *(1 for _ in case.shape)))
+    targets[..., 0] = share > draw.random((case.batch, *case.shape))
     found = []
     for precision in precisions():
         names = [n for n in TRAINING if is_here(n) and not (options.quick and n.endswith("compiled"))]
@@ -195,7 +196,8 @@ def clicks(options: argparse.Namespace) -> list[Row]:
 
 PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "limits": limits, "inference-64": partial(inference, PAPER), "inference-16": partial(inference, SMALL),
-    "training": training, "feeding": feeding, "tiles": tiles, "clicks": clicks,
+    "inference-3d": partial(inference, VOLUME), "training": partial(training, STEP),
+    "training-3d": partial(training, VOLUME_STEP), "feeding": feeding, "tiles": tiles, "clicks": clicks,
 }  # fmt: skip
 
 __all__ = ["PARTS", "spread"]

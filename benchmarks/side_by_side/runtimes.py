@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Run = Callable[[np.ndarray], np.ndarray]
     Step = Callable[[np.ndarray, np.ndarray], float]
 
+VOLUMES = 5  # axes of a batch of them
 RATE, DECAY, CLIP = 2e-3, 1e-4, 1.0  # AdamW as our recipes have it
 
 
@@ -33,10 +34,48 @@ def _whole_way(model: Any) -> Run:
     from napari_unet.workflow.segment.segment_samples import segment_samples
 
     def run(images: np.ndarray) -> np.ndarray:
-        samples = [Sample(str(n), partial(images.__getitem__, n)) for n in range(len(images))]
-        return np.stack([result.probabilities for result in segment_samples(samples, model)])
+        if images.ndim == VOLUMES:
+            samples = [slice_of(volume, z) for volume in images for z in range(len(volume))]
+        else:
+            samples = [Sample(str(n), partial(images.__getitem__, n)) for n in range(len(images))]
+        found = np.stack([result.probabilities for result in segment_samples(samples, model)])
+        return found.reshape(*images.shape[:-1], -1)
 
     return run
+
+
+def _channels_last(case: Case) -> Any:
+    import torch
+
+    return torch.channels_last if case.dimensions == "2d" else torch.channels_last_3d
+
+
+def slice_of(volume: np.ndarray, z: int) -> Any:
+    """A slice as a sample that knows its place in the volume."""
+    from napari_unet.data.sample import Sample
+
+    name = f"volume {id(volume)}"
+    load = SliceOfVolume(volume, z, name)
+    return Sample(f"{name} {z}", load, original=load)
+
+
+class SliceOfVolume:
+    """Gives a slice, (Y, X, C), and says where it lies."""
+
+    def __init__(self, volume: np.ndarray, z: int, name: str) -> None:
+        self.volume, self.z, self.name = volume, z, name
+
+    def __call__(self) -> np.ndarray:
+        """The slice."""
+        return np.asarray(self.volume[self.z])
+
+    @property
+    def place(self) -> Any:
+        """Where it lies."""
+        from napari_unet.data.volumes.slices import Place
+
+        others = {z: SliceOfVolume(self.volume, z, self.name) for z in range(len(self.volume))}
+        return Place(self.name, self.z, others, (None, self.name))
 
 
 def ours(folder: Path, case: Case, precision: str) -> Run:
@@ -59,7 +98,7 @@ def onnx_runtime(folder: Path, case: Case, precision: str) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    return lambda images: session.run(None, {"image": images.transpose(0, 3, 1, 2)})[0].transpose(0, 2, 3, 1)
+    return lambda images: session.run(None, {"image": images.transpose(case.first)})[0].transpose(case.last)
 
 
 def openvino(folder: Path, case: Case, precision: str) -> Run:
@@ -68,11 +107,11 @@ def openvino(folder: Path, case: Case, precision: str) -> Run:
 
     core = openvino.Core()
     program = core.read_model(folder / "model.onnx")
-    program.reshape([case.batch, 1, case.side, case.side])
+    program.reshape([case.batch, 1, *case.shape])
     hint = "bf16" if precision == "mixed_bfloat16" else "f32"
     compiled = core.compile_model(program, "CPU", {"INFERENCE_PRECISION_HINT": hint})
     request = compiled.create_infer_request()
-    return lambda images: request.infer([images.transpose(0, 3, 1, 2)])[0].transpose(0, 2, 3, 1)
+    return lambda images: request.infer([images.transpose(case.first)])[0].transpose(case.last)
 
 
 def torch_eager(folder: Path, case: Case, precision: str, *, compiled: bool = False) -> Run:
@@ -81,9 +120,7 @@ def torch_eager(folder: Path, case: Case, precision: str, *, compiled: bool = Fa
 
     from side_by_side.torch_unet import fused, torch_unet
 
-    network: Any = fused(torch_unet(folder / "arrays.npz", case.filters)).to(
-        memory_format=torch.channels_last
-    )
+    network: Any = fused(torch_unet(folder / "arrays.npz", case)).to(memory_format=_channels_last(case))
     if compiled:
         torch._inductor.config.freezing = True
         network = torch.compile(network)
@@ -91,10 +128,10 @@ def torch_eager(folder: Path, case: Case, precision: str, *, compiled: bool = Fa
 
     def run(images: np.ndarray) -> np.ndarray:
         # (N, Y, X, 1) seen as (N, 1, Y, X) is channels last.
-        given = torch.from_numpy(images).permute(0, 3, 1, 2)
+        given = torch.from_numpy(images).permute(case.first)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=halved):
             found = torch.sigmoid(network(given).float())
-        return np.asarray(found.permute(0, 2, 3, 1))
+        return np.asarray(found.permute(case.last))
 
     return run
 
@@ -127,7 +164,7 @@ def train_torch(folder: Path, case: Case, precision: str, *, compiled: bool = Fa
 
     from side_by_side.torch_unet import torch_loss, torch_unet
 
-    network = torch_unet(folder / "arrays.npz", case.filters).to(memory_format=torch.channels_last).train()
+    network = torch_unet(folder / "arrays.npz", case).to(memory_format=_channels_last(case)).train()
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": weights, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
@@ -136,7 +173,7 @@ def train_torch(folder: Path, case: Case, precision: str, *, compiled: bool = Fa
     forward: Any = torch.compile(network) if compiled else network
 
     def step(images: np.ndarray, targets: np.ndarray) -> float:
-        given, wanted = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (images, targets))
+        given, wanted = (torch.from_numpy(a).permute(case.first) for a in (images, targets))
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=halved):
             logits = forward(given)

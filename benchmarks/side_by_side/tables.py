@@ -10,7 +10,9 @@ TITLES = {
     "limits": "The machine's limits",
     "inference-64": "Inference",
     "inference-16": "Inference of a small network",
+    "inference-3d": "Inference in three dimensions",
     "training": "Training step",
+    "training-3d": "Training step in three dimensions",
     "feeding": "Feeding",
     "tiles": "Small files",
     "clicks": "First click",
@@ -81,8 +83,8 @@ def _clicks(rows: list[dict[str, Any]]) -> list[str]:
 
 
 WRITERS = {
-    "limits": _limits, "inference-64": _compared, "inference-16": _compared, "training": _compared,
-    "feeding": _feeding,
+    "limits": _limits, "inference-64": _compared, "inference-16": _compared, "inference-3d": _compared,
+    "training": _compared, "training-3d": _compared, "feeding": _feeding,
     "tiles": _tiles, "clicks": _clicks,
 }  # fmt: skip
 

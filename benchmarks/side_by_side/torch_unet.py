@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -11,39 +11,59 @@ from torch import nn
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from side_by_side.case import Case
+
 EPSILON, MOMENTUM = 1e-3, 0.05  # of our batch normalization, as PyTorch counts the latter
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions with batch normalization around a shortcut."""
+class Kinds(NamedTuple):
+    """Layers of images, or of volumes."""
 
-    def __init__(self, channels: int, filters: int) -> None:
+    conv: type[nn.Conv2d | nn.Conv3d]
+    norm: type[nn.BatchNorm2d | nn.BatchNorm3d]
+    up: type[nn.ConvTranspose2d | nn.ConvTranspose3d]
+
+
+KINDS = {
+    "2d": Kinds(nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d),
+    "3d": Kinds(nn.Conv3d, nn.BatchNorm3d, nn.ConvTranspose3d),
+}
+
+
+class Block(nn.Module):
+    """Two convolutions of 3 pixels either way with batch normalization around a shortcut."""
+
+    def __init__(self, kinds: Kinds, channels: int, filters: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, filters, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(filters, EPSILON, MOMENTUM)
-        self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(filters, EPSILON, MOMENTUM)
+        self.conv1 = kinds.conv(channels, filters, 3, padding=1, bias=False)
+        self.norm1 = kinds.norm(filters, EPSILON, MOMENTUM)
+        self.conv2 = kinds.conv(filters, filters, 3, padding=1, bias=False)
+        self.norm2 = kinds.norm(filters, EPSILON, MOMENTUM)
         other = channels != filters
-        self.project = nn.Conv2d(channels, filters, 1, bias=False) if other else nn.Identity()
+        self.project = kinds.conv(channels, filters, 1, bias=False) if other else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, Y, X) to (N, filters, Y, X)."""
+        """(N, C, [Z,] Y, X) to (N, filters, [Z,] Y, X)."""
         y = torch.relu(self.norm1(self.conv1(x)))
         return torch.relu(self.norm2(self.conv2(y)) + self.project(x))
 
 
 class TorchUNet(nn.Module):
-    """(N, 1, Y, X) to logits (N, 1, Y, X)."""
+    """(N, 1, [Z,] Y, X) to logits (N, 1, [Z,] Y, X)."""
 
-    def __init__(self, filters: int, depth: int = 4) -> None:
+    def __init__(self, case: Case) -> None:
         super().__init__()
-        self.depth = depth
-        widths = [filters * 2**level for level in range(depth + 1)]
-        self.down = nn.ModuleList(Block(1 if n == 0 else widths[n - 1], widths[n]) for n in range(depth))
-        self.bottom = Block(widths[-2], widths[-1])
-        self.up = nn.ModuleList(nn.ConvTranspose2d(widths[n + 1], widths[n], 2, 2) for n in range(depth))
-        self.decode = nn.ModuleList(Block(2 * widths[n], widths[n]) for n in range(depth))
-        self.head = nn.Conv2d(filters, 1, 1)
+        self.depth = depth = case.depth
+        kinds = KINDS[case.dimensions]
+        self.pool = nn.functional.max_pool2d if case.dimensions == "2d" else nn.functional.max_pool3d
+        widths = [case.filters * 2**level for level in range(depth + 1)]
+        self.down = nn.ModuleList(
+            Block(kinds, 1 if n == 0 else widths[n - 1], widths[n]) for n in range(depth)
+        )
+        self.bottom = Block(kinds, widths[-2], widths[-1])
+        self.up = nn.ModuleList(kinds.up(widths[n + 1], widths[n], 2, 2) for n in range(depth))
+        self.decode = nn.ModuleList(Block(kinds, 2 * widths[n], widths[n]) for n in range(depth))
+        self.head = kinds.conv(case.filters, 1, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits."""
@@ -51,40 +71,42 @@ class TorchUNet(nn.Module):
         for block in self.down:
             x = block(x)
             skips.append(x)
-            x = nn.functional.max_pool2d(x, 2)
+            x = self.pool(x, 2)
         x = self.bottom(x)
         for level in reversed(range(self.depth)):
             x = self.decode[level](torch.cat([skips[level], self.up[level](x)], 1))
         return self.head(x)
 
 
-def torch_unet(file: Path, filters: int) -> TorchUNet:
+def torch_unet(file: Path, case: Case) -> TorchUNet:
     """The network with the weights that ``write_arrays`` left."""
     arrays = np.load(file)
-    network = TorchUNet(filters)
+    network = TorchUNet(case)
+    axes = len(case.shape)
+    order = (axes + 1, axes, *range(axes))  # ([Z,] Y, X, A, B) to (B, A, [Z,] Y, X)
 
-    def put(parameter: torch.Tensor, name: str, order: tuple[int, ...] | None = None) -> None:
-        value = arrays[name] if order is None else arrays[name].transpose(order)
+    def put(parameter: torch.Tensor, name: str, *, kernel: bool = False) -> None:
+        value = arrays[name].transpose(order) if kernel else arrays[name]
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
     def fill(block: Block, name: str) -> None:
         for number in (1, 2):
-            put(getattr(block, f"conv{number}").weight, f"{name}_conv{number}/0", (3, 2, 0, 1))
+            put(getattr(block, f"conv{number}").weight, f"{name}_conv{number}/0", kernel=True)
             norm = getattr(block, f"norm{number}")
             parts = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
             for place, part in enumerate(parts):
                 put(part, f"{name}_conv{number}_norm/{place}")
-        if isinstance(block.project, nn.Conv2d):
-            put(block.project.weight, f"{name}_project/0", (3, 2, 0, 1))
+        if not isinstance(block.project, nn.Identity):
+            put(block.project.weight, f"{name}_project/0", kernel=True)
 
     for level in range(network.depth):
         fill(network.down[level], f"down{level}")
         fill(network.decode[level], f"decode{level}")
-        put(network.up[level].weight, f"up{level}/0", (3, 2, 0, 1))
+        put(network.up[level].weight, f"up{level}/0", kernel=True)
         put(network.up[level].bias, f"up{level}/1")
     fill(network.bottom, "bottom")
-    put(network.head.weight, "logits/0", (3, 2, 0, 1))
+    put(network.head.weight, "logits/0", kernel=True)
     put(network.head.bias, "logits/1")
     return network
 
@@ -104,7 +126,7 @@ def fused(network: TorchUNet) -> TorchUNet:
 
 
 def torch_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Our cross entropy + Dice, for (N, 1, Y, X) logits and targets (N, 2, Y, X): class, weight."""
+    """Our cross entropy + Dice, for (N, 1, ...) logits and targets (N, 2, ...): class, weight."""
     classes, weights = target[:, :1], target[:, 1:]
     each = nn.functional.binary_cross_entropy_with_logits(logits, classes, reduction="none")
     entropy = (weights * each).sum() / (weights.sum() + 1e-5)

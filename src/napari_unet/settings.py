@@ -124,6 +124,11 @@ class NetworkSettings(Settings):
         return self.dimensions == "3d"
 
     @property
+    def fits_planes(self) -> bool:
+        """Whether its answers along three axes of a volume can be averaged: each is of one pixel."""
+        return not self.in_3d and self.separation not in {"star", "objects"}
+
+    @property
     def outputs(self) -> int:
         """Logits of a pixel: background first for softmax, the classes, separation if any.
 
@@ -401,6 +406,12 @@ class InferenceSettings(Settings):
     )
     flips: Literal["auto", "none", "horizontal", "dihedral"] = Field(
         "auto", title="Average over flips", description="auto: over the symmetry of the augmentation"
+    )
+    orthogonal: bool = Field(
+        False,
+        title="Average over three planes",
+        description="Of volumes with about cubic voxels: a 2d or 2.5d network answers along z, y and x, and "
+        "the mean of its answers counts",
     )
     threshold: Fraction = Field(0.5, title="Threshold", description="Probability of foreground")
     minimum_size: int = Field(

@@ -107,6 +107,25 @@ def test_every_other_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     check_equal(model_of(name=name, input_channels=3), monkeypatch)
 
 
+@pytest.mark.parametrize(
+    "options", [{"flat_levels": 1}, {"normalization": "group", "separation": "distance"}]
+)
+def test_networks_of_volumes(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Keras, for two sizes; all cores answer one tile, so that one tile is in memory at a time."""
+    model = model_of(dimensions="3d", **options)
+    outputs = model.outputs
+    assert model._native is not None
+    for shape in ((1, 8, 16, 24, 1), (2, 4, 12, 8, 1)):
+        images = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        wanted, found = by_keras(model, images, monkeypatch), outputs(images)
+        assert found.shape == (*shape[:-1], 1 + (model.recipe.network.separation != "none"))
+        assert found.flags.c_contiguous
+        assert wanted.std() > 1e-3
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert isinstance(outputs, native.NativeAnswers)
+    assert outputs.in_lanes() == (outputs, 1)
+
+
 def test_a_network_of_boxes_is_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(name="mask_rcnn", filters=2, separation="objects")
     images = batch(model, 1, (64, 64))

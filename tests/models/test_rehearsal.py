@@ -86,8 +86,9 @@ def test_what_is_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with raises_code("model.rehearsal.damaged"):
         read_rehearsal(tmp_path)
     (tmp_path / REHEARSAL_FILE).write_bytes(good)
-    newer = np.frombuffer(json.dumps({**about, "version": 2}).encode(), np.uint8)
-    with raises_code("model.newer", 2):
+    assert about["version"] == 1  # earlier programs read it
+    newer = np.frombuffer(json.dumps({**about, "version": 3}).encode(), np.uint8)
+    with raises_code("model.newer", 3):
         read_rehearsal(changed(tmp_path, about=newer))
     monkeypatch.setattr(rehearsal_module, "MOST_BYTES", 100)
     with raises_code("model.large"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_unet.networks.graphs.cost import multiplications
 from napari_unet.networks.graphs.folding import fold
 from napari_unet.networks.registry import architectures, build_network, input_sizes
 from napari_unet.networks.sizes import InputSizes
@@ -83,3 +84,11 @@ def test_slices_have_one_in_the_middle() -> None:
     assert NetworkSettings(dimensions="2.5d", slices=7).slices == 7
     with pytest.raises(ValueError, match="odd"):
         NetworkSettings(dimensions="2.5d", slices=4)
+
+
+def test_multiplications_of_volumes_by_hand() -> None:
+    kernel = {"kernel_size": (3, 3, 3), "groups": 1}
+    conv = type("Conv3D", (), kernel)()
+    up = type("Conv3DTranspose", (), {"kernel_size": (2, 2, 2)})()
+    assert multiplications(conv, (1, 4, 5, 6, 2), (1, 4, 5, 6, 7)) == 4 * 5 * 6 * 27 * 2 * 7
+    assert multiplications(up, (1, 2, 3, 4, 8), (1, 4, 6, 8, 5)) == 2 * 3 * 4 * 8 * 8 * 5

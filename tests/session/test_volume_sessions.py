@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 
+from napari_unet.data.catalog import open_images
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.volumes.slices import check_slices, neighbours, place_of
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.metrics.overlap import count_overlap
 from napari_unet.session.images.collection import Collection
+from napari_unet.session.images.volume_rows import count_numbered, volumes_among
 from napari_unet.session.session import Session
 from napari_unet.workflow.inputs.image_reference import HeldVolume, References, refer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SHAPE = (20, 20)
 
@@ -244,3 +248,36 @@ def test_an_object_in_one_slice_alone_is_not_filled(room: Room) -> None:
     assert room.session.fill.proposal is None
     (sentence,) = room.failures
     assert "no object to fill" in sentence
+
+
+def numbered_files(folder: Path, numbers: list[int], name: str = "s{:02d}.tif") -> list[Sample]:
+    for z in numbers:
+        tifffile.imwrite(folder / name.format(z), np.full(SHAPE, z, np.uint8))
+    return list(open_images([folder]))
+
+
+def test_numbered_files_are_a_volume_only_if_a_person_says_so(tmp_path: Path) -> None:
+    files = numbered_files(tmp_path, list(range(7, 15)))
+    assert count_numbered(files) == 8
+    collection = Collection("files", files)
+    assert collection.volumes == {}
+    collection.take_volumes(True, numbered=True)
+    assert collection.volumes == {"s": tuple(f"s{z:02d}" for z in range(7, 15))}
+    assert collection.listed_ids == ("s",)
+    collection.take_volumes(False)
+    assert collection.volumes == {}
+    collection.take_volumes(True)
+    assert collection.volumes == {}
+
+
+def test_files_with_a_gap_or_out_of_order_are_not_asked_about(tmp_path: Path) -> None:
+    for name, numbers, pattern in (("gap", [1, 2, 4], "s{:02d}.tif"), ("two", [1, 2], "s{:02d}.tif")):
+        (tmp_path / name).mkdir()
+        files = numbered_files(tmp_path / name, numbers, pattern)
+        assert count_numbered(files) == (0 if name == "gap" else 2)
+    other = numbered_files(tmp_path / "two", [1, 2], "t{:02d}.tif")
+    assert len(other) == 4
+    assert count_numbered(other) == 0  # two series
+    assert count_numbered(other[:1]) == 0
+    assert count_numbered(other[1::-1]) == 0
+    assert volumes_among(other, numbered=True) == {"s": ("s01", "s02"), "t": ("t01", "t02")}

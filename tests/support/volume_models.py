@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from napari_unet.models.model import Model
+    from napari_unet.settings import Dimensions, Separation
 
-def thresholding(path: Path, dimensions: str, behind: int = 0) -> Path:
-    """A model that calls a voxel foreground if it is bright, or if the one `behind` it is: 1 or 0 slices."""
+SHAPE = (14, 37, 45)  # of smooth noise
+
+
+def thresholding(path: Path, dimensions: str, behind: int = 0, axis: int = 0) -> Path:
+    """A model that calls a voxel foreground if it is bright, or if the one `behind` it is: 1 or 0 slices.
+
+    In three dimensions behind may also be along Y or X, by `axis`.
+    """
     from napari_unet.models.model import Model, save_model
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network
@@ -32,7 +42,7 @@ def thresholding(path: Path, dimensions: str, behind: int = 0) -> Path:
         """The first filter gives on one channel of the voxel itself, or of one behind it."""
         kernel, bias = network.get_layer(name).get_weights()
         place = [n // 2 for n in kernel.shape[:-2]]
-        place[0] -= behind
+        place[axis] -= behind
         kernel[(*place, channel, 0)] = 1
         network.get_layer(name).set_weights([kernel, bias])
 
@@ -56,6 +66,41 @@ def rods(slices: int = 6) -> np.ndarray:
     bright[:, 5:7, 6:9] = True
     bright[slices // 2 - 1 : slices // 2 + 1, 5:7, 6:9] = False
     return bright
+
+
+def smooth() -> np.ndarray:
+    """(Z, Y, X) uint8."""
+    from scipy import ndimage
+
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(SHAPE), (1, 2, 2))
+    return np.asarray(np.rint((noise - noise.min()) / np.ptp(noise) * 255), np.uint8)
+
+
+def made_model(dimensions: Dimensions, separation: Separation = "none", scale: float = 1.0) -> Model:
+    """A network of random weights of which about half of the voxels are foreground."""
+    from napari_unet.models.model import Model
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.networks.registry import build_network
+    from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
+
+    slices = 3 if dimensions == "2.5d" else 0
+    channels = slices or 1
+    settings = NetworkSettings(
+        filters=2, depth=1, normalization="none", dimensions=dimensions, slices=slices,
+        input_channels=channels, separation=separation,
+    )  # fmt: skip
+    network = build_network(settings, 2)
+    image = smooth()[:8, :32, :32].astype(np.float32)
+    image = (image - image.mean()) / image.std()
+    seen = image[None, ..., None] if dimensions == "3d" else np.moveaxis(image[None, :channels], 1, 3)
+    logits = np.asarray(network.predict_on_batch(seen))
+    last = next(layer for layer in reversed(network.layers) if layer.get_weights())
+    kernel, bias = last.get_weights()
+    axes = tuple(range(logits.ndim - 1))
+    spread = 3 / logits.std(axis=axes)
+    last.set_weights([kernel * spread, (bias - np.median(logits, axis=axes)) * spread])
+    recipe = Recipe(network=settings, inference=InferenceSettings(flips="none", tile=4096, core=0.55))
+    return Model(recipe, Normalization(channels=channels, scale=scale), ("cells",), network)
 
 
 if __name__ == "__main__":

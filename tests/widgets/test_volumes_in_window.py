@@ -74,6 +74,45 @@ def order(question: Any) -> list[Any]:
     return [layout.itemAt(n).widget() for n in range(1, layout.count())]
 
 
+def test_three_planes_are_offered_for_volumes_and_average_what_the_model_says(
+    volume: Any, qtbot: Any
+) -> None:
+    panel, workspace = volume.segment_panel, volume.session.workspace
+    assert not panel.planes_box.isHidden()
+    assert not panel.planes_box.isChecked()
+    segment(volume, qtbot, "volume")
+    # Seen along z alone, each voxel is what the one before it is: the gap is one slice further.
+    np.testing.assert_array_equal(whole_stack(volume, qtbot)[1:] > 0, BRIGHT[:-1])
+    click(qtbot, panel.planes_box)
+    assert workspace.inference.orthogonal
+    segment(volume, qtbot, "volume")
+    votes = np.zeros(BRIGHT.shape, int)
+    for axis in range(3):
+        # At the first plane the one before it is the mirrored one behind it.
+        before = np.concatenate([np.take(BRIGHT, [1], axis), np.delete(BRIGHT, -1, axis)], axis)
+        votes += before
+    np.testing.assert_array_equal(whole_stack(volume, qtbot) > 0, votes >= 2)
+
+
+def test_a_folder_of_numbered_slices_is_one_volume_if_a_person_says_so(
+    dock: Any, viewer: Any, qtbot: Any, volume_models: Path, tmp_path: Path
+) -> None:
+    for z, bright in enumerate(BRIGHT):
+        tifffile.imwrite(tmp_path / f"s{z:02d}.tif", np.where(bright, 200, 0).astype(np.uint8))
+    dock.session.workspace.load_model(volume_models / "2.5d")
+    dock.images.open_paths([str(tmp_path)])
+    question = dock.images.stack_question
+    qtbot.waitUntil(lambda: not question.isHidden())
+    assert question.words.text() == "The 8 numbered files are"
+    assert order(question) == [question.images_button, question.volume_button]
+    assert len(dock.images.table.model.shown_ids) == 8
+    click(qtbot, question.volume_button)
+    assert question.isHidden()
+    assert dock.images.table.model.shown_ids == ("s",)
+    segment(dock, qtbot, "volume")
+    np.testing.assert_array_equal(whole_stack(dock, qtbot)[1:] > 0, BRIGHT[:-1])
+
+
 def statuses(dock: Any) -> list[str]:
     return [row.status for row in dock.session.workspace.rows()]
 

@@ -76,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "slice of a stack. An object has one number where it overlaps itself. objects-over-time.csv says "
         "when it appears, splits, merges and disappears. Writes objects.",
     )  # fmt: skip
+    parser.add_argument(
+        "--orthogonal", action="store_true", default=None,
+        help="Average what a 2D or 2.5D model says along z, y and x, of volumes with about cubic voxels. It "
+        "takes three times as long.",
+    )  # fmt: skip
     parser.add_argument("--probabilities", action="store_true", help="Write probabilities as well.")
     parser.add_argument(
         "--disagreement",
@@ -122,7 +127,11 @@ def _settings(options: argparse.Namespace) -> InferenceSettings | None:
     from napari_unet.models.model_folder import read_settings
     from napari_unet.workflow.train.recipes import checked
 
-    given = {"threshold": options.threshold, "minimum_size": options.minimum_size}
+    given = {
+        "threshold": options.threshold,
+        "minimum_size": options.minimum_size,
+        "orthogonal": options.orthogonal,
+    }
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
         return None

@@ -47,6 +47,28 @@ def _values(scores: PartitionScores) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in scores.to_json().items()}
 
 
+def compared_rows(old: Sequence[ScoredBlock], new: Sequence[ScoredBlock]) -> list[dict[str, Any]]:
+    """One entry for each block that both models were scored on, with the scores of either, as plain JSON.
+
+    Blocks of two models end at different slices where different slices were for training. Those that hold
+    the same slices are compared.
+    """
+    by_slices = {(block.volume, block.slices): block for block in new}
+    pairs = [(a, by_slices[a.volume, a.slices]) for a in old if (a.volume, a.slices) in by_slices]
+    return [
+        {
+            "volume": a.volume,
+            "first_slice": a.slices[0],
+            "last_slice": a.slices[-1],
+            "part_old": a.part,
+            "part_new": b.part,
+            **{f"{name}_old": value for name, value in _values(a.scores.volume).items()},
+            **{f"{name}_new": value for name, value in _values(b.scores.volume).items()},
+        }
+        for a, b in pairs
+    ]
+
+
 def volumes_text(blocks: Sequence[ScoredBlock]) -> str:
     """A CSV file: a row a block, in which ``slice`` is empty, then a row for each of its slices."""
     text = io.StringIO()

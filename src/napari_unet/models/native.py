@@ -29,6 +29,7 @@ RUNTIMES = ("auto", "keras", "openvino")
 INSTALL = "pip install 'napari-unet-workbench[fast]'"
 MOST_LANES = 8
 SETTLED = 3  # parts that begin where the one before did, until it pays to compile for that place
+VOLUME_AXES = 5  # of what a network in three dimensions takes
 LARGE_PART = 2**19  # pixels from which it pays for a single part
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class NativeNetwork:
     Parameters
     ----------
     compiled : openvino.CompiledModel
-        From (N, C, Y, X) to (N, K, Y', X').
+        From (N, C, Y, X) to (N, K, Y', X'), or the same with an axis Z before Y.
     in_lanes : callable, optional
         (count) -> the same network, compiled for so many batches at one time.
     """
@@ -53,9 +54,10 @@ class NativeNetwork:
     def __call__(self, images: NDArray[np.float32], *offset: NDArray[np.int64]) -> NDArray[np.float32]:
         """Answers of ``Model.outputs``: (N, Y', X', K) float32 for images (N, Y, X, C) float32.
 
-        One that answers for a part of a tile takes the part's row and column, too.
+        Of volumes both have an axis Z before Y. One that answers for a part of a tile takes the row and
+        column of that part, too.
         """
-        ordered = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+        ordered = np.ascontiguousarray(np.moveaxis(images, -1, 1), np.float32)
         with self._lock:
             try:
                 answers = self._request.infer([ordered, *offset], share_inputs=True, share_outputs=True)
@@ -65,7 +67,7 @@ class NativeNetwork:
                 raise
             (found,) = answers.values()
             # A copy: the next answer is written to the same place.
-            return np.array(found.transpose(0, 2, 3, 1), order="C")
+            return np.array(np.moveaxis(found, 1, -1), order="C")
 
     def some(self, channels: list[int]) -> NativeAnswers:
         """As calling it, with these channels of the answers alone, in this order."""
@@ -186,10 +188,9 @@ def is_wanted(network: Any) -> bool:
     ----------
     network : keras.Model
         Whose weights lie where Keras computes: on a graphics processor it does so itself. Float16 is
-        multiplied by those alone. Keras runs those that take volumes.
+        multiplied by those alone.
     """
-    volumes = len(network.inputs[0].shape) == 5
-    return not volumes and is_chosen() and on_processor(network) and precision_of(network) != "f16"
+    return is_chosen() and on_processor(network) and precision_of(network) != "f16"
 
 
 def precision_of(network: Any) -> str:
@@ -340,8 +341,10 @@ def _compiled_there(program: bytes, precision: str) -> NativeNetwork:
     }
     core = _core()
     read = core.read_model(program, b"")
-    in_lanes = partial(_compiled_in_lanes, core, read, properties)
-    return NativeNetwork(core.compile_model(read, "CPU", properties), in_lanes)
+    compiled = core.compile_model(read, "CPU", properties)
+    if len(read.inputs[0].partial_shape) == VOLUME_AXES:
+        return NativeNetwork(compiled)  # a tile is large enough for all cores, and one takes memory enough
+    return NativeNetwork(compiled, partial(_compiled_in_lanes, core, read, properties))
 
 
 def _compiled_in_lanes(core: Any, read: Any, properties: dict[str, Any], count: int) -> Any:

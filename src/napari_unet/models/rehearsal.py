@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2  # 1 where no crop is of a volume, so that earlier programs read those
 ABOUT = "about"  # the array that holds JSON
 MOST_BYTES = 256 * 1024**2  # of a set, unpacked
-MOST_CROPS = 1000
+MOST_CROPS = 10_000
+UNKNOWN = 255  # in the labels of a slice of a volume: nobody knows what it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +40,16 @@ class RehearsalCrop:
     image : numpy.ndarray
         (Y, X, C) in the stored dtype.
     labels : numpy.ndarray
-        (Y, X) uint8, 0 background, 1..K classes.
+        (Y, X) uint8, 0 background, 1..K classes. In slices of volumes 255 is unknown, also in all of a slice
+        that is there to be seen around others.
     objects : numpy.ndarray or None
         (Y, X) int32 numbers of objects, 0 background; None where the mask does not tell them apart.
     source : str
         Hash of the image that it was cut from.
+    volume : str
+        Of a slice the block that it belongs to; empty for a crop that is an image of its own.
+    z : int
+        Number of the slice there.
     """
 
     id: str
@@ -51,6 +57,8 @@ class RehearsalCrop:
     labels: NDArray[np.uint8]
     objects: NDArray[np.int32] | None = None
     source: str = ""
+    volume: str = ""
+    z: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +96,7 @@ class Rehearsal:
             if crop.objects is not None:
                 numbers = np.asarray(crop.objects, np.float32)[..., None]
                 objects = resize(numbers, (y, x), nearest=True)[..., 0].astype(np.int32)
-            found.append(RehearsalCrop(crop.id, image, labels, objects, crop.source))
+            found.append(replace(crop, image=image, labels=labels, objects=objects))
         return found
 
 
@@ -107,13 +115,15 @@ def write_rehearsal(folder: Path, rehearsal: Rehearsal | None) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     crops = []
     for number, crop in enumerate(rehearsal.crops):
-        crops.append({"id": crop.id, "source": crop.source, "objects": crop.objects is not None})
+        entry = {"id": crop.id, "source": crop.source, "objects": crop.objects is not None}
+        crops.append(entry | ({"volume": crop.volume, "z": crop.z} if crop.volume else {}))
         arrays[f"image{number}"] = crop.image
         arrays[f"labels{number}"] = crop.labels
         if crop.objects is not None:
             few = int(crop.objects.max(initial=0)) <= np.iinfo(np.uint16).max
             arrays[f"objects{number}"] = crop.objects.astype(np.uint16) if few else crop.objects
-    about = {"version": VERSION, "zoom": rehearsal.zoom, "about": dict(rehearsal.about), "crops": crops}
+    version = VERSION if any(crop.volume for crop in rehearsal.crops) else 1
+    about = {"version": version, "zoom": rehearsal.zoom, "about": dict(rehearsal.about), "crops": crops}
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     with atomic_path(file) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **{ABOUT: text, **arrays})
@@ -175,4 +185,5 @@ def _crop(entry: Mapping[str, Any], number: int, arrays: Any) -> RehearsalCrop:
     fits = image.ndim == 3 and image.shape[:2] == labels.shape and labels.dtype == np.uint8
     if not fits or (objects is not None and objects.shape != labels.shape) or not labels.size:
         raise ValueError("an image and a mask that do not fit together")
-    return RehearsalCrop(str(entry["id"]), image, labels, objects, str(entry["source"]))
+    volume, z = str(entry.get("volume", "")), int(entry.get("z", 0))
+    return RehearsalCrop(str(entry["id"]), image, labels, objects, str(entry["source"]), volume, z)

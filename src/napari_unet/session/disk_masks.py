@@ -148,7 +148,8 @@ class DiskMasks:
                 "",
             )
             return False
-        before, inference = entry.disk, self.workspace.inference
+        # An image that is too large for memory is seen alone.
+        before, inference = entry.disk, self.workspace.inference.model_copy(update={"orthogonal": False})
         self.making = identifier
         self.changed.emit(identifier)
 

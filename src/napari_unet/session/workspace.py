@@ -212,10 +212,10 @@ class Workspace:
             self.score_overall()
         self.model_changed.emit()
 
-    def _set_by_hand(self, model: ModelCard) -> dict[str, float]:
+    def _set_by_hand(self, model: ModelCard) -> dict[str, Any]:
         """What masks are made with, where it is not the model's own."""
         own = model.recipe.inference
-        found = {"threshold": self.inference.threshold, "minimum_size": self.inference.minimum_size}
+        found = self.inference.model_dump(include={"threshold", "minimum_size", "orthogonal"})
         return {name: value for name, value in found.items() if value != getattr(own, name)}
 
     def _use_model(self) -> None:
@@ -282,6 +282,17 @@ class Workspace:
             entry = self.collection.entries[self.current]
             if not entry.is_corrected and entry.is_segmented:
                 self.mask_changed.emit(self.current)
+
+    def average_planes(self, average: bool) -> None:
+        """Have volumes segmented in three planes from now on, or slice by slice."""
+        self.inference = self.inference.model_copy(update={"orthogonal": average})
+
+    @property
+    def takes_planes(self) -> bool:
+        """Whether a slice of a volume is in view, and the model can look at three planes of it."""
+        if self.model is None or not self.volume:
+            return False
+        return self.model.recipe.network.fits_planes
 
     def link(self, link: bool) -> None:
         """Give an object of a stack one number in all its slices, or each slice its own numbers."""

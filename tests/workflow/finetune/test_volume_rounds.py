@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_unet.engine.inline import run_inline
 from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
+from napari_unet.models.rehearsal import read_rehearsal, write_rehearsal
 from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.settings import (
@@ -26,7 +28,9 @@ from napari_unet.settings import (
 )
 from napari_unet.training.feeding.slices_seen import as_seen, batches_kind
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
+from napari_unet.workflow.finetune.replay_source import samples_of
 from napari_unet.workflow.finetune.training_examples import read_corrections
+from napari_unet.workflow.train.choose_rehearsal import choose_volume_rehearsal
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.training_data import split_for
 from support.errors import raises_code
@@ -170,3 +174,68 @@ def test_of_few_annotated_slices_none_is_lost_to_a_gap(tmp_path: Path) -> None:
         split = split_for(tmp_path, data, chosen, None, ignore_progress, CancelToken())
         parts = [numbers(ids, data) for ids in (split.train, split.validation, split.held_out)]
         assert parts == expected
+
+
+def blocks_of(data: Dataset, count: int, depth: int, taken: list[int]) -> dict[str, list[int]]:
+    """Which slices the blocks of a rehearsal set hold; those of these numbers are of other parts."""
+    at = {place.z: s for s in data.samples if (place := place_of(s)) is not None}
+    own = data.subset([s.id for z, s in at.items() if z not in taken])
+    others = [at[z] for z in taken]
+    found: dict[str, list[int]] = {}
+    for crop in choose_volume_rehearsal(own, Normalization(), count, depth, others).crops:
+        found.setdefault(crop.volume, []).append(crop.z)
+    return found
+
+
+def test_blocks_to_rehearse_end_before_slices_of_other_parts(tmp_path: Path) -> None:
+    data = open_dataset(write_slices(tmp_path, [10, 13, 30]))
+    blocks = {name.split(" ", 1)[1]: found for name, found in blocks_of(data, 2, 5, [13]).items()}
+    at = {place.z: s.id for s in data.samples if (place := place_of(s)) is not None}
+    assert blocks == {at[10]: [8, 9, 10, 11, 12], at[30]: [28, 29, 30, 31, 32]}
+    blocks = {name.split(" ", 1)[1]: found for name, found in blocks_of(data, 2, 7, [13]).items()}
+    assert blocks[at[10]] == [6, 7, 8, 9, 10, 11, 12]
+
+
+def test_a_model_remembers_blocks_with_their_places_and_what_is_not_known(tmp_path: Path) -> None:
+    data = open_dataset(write_slices(tmp_path / "data", [10, 12, 30]))
+    write_rehearsal(tmp_path, choose_volume_rehearsal(data, Normalization(), 3, 5))
+    found = read_rehearsal(tmp_path)
+    assert found is not None
+    assert len(found) == 15
+    samples = samples_of(found)
+    by_block: dict[str, list[int]] = {}
+    for sample in samples:
+        place = place_of(sample)
+        assert place is not None
+        assert len(place.slices) == 5
+        by_block.setdefault(str(sample.group), []).append(place.z)
+    assert sorted(by_block.values()) == [[10, 12], [10, 12], [30]]  # slices with a mask; others are seen
+    original = {place.z: s for s in data.samples if (place := place_of(s)) is not None}
+    for sample in samples:
+        place = place_of(sample)
+        np.testing.assert_array_equal(sample.read_image(), original[place.z].read_image())
+        np.testing.assert_array_equal(sample.read_mask().labels, original[place.z].read_mask().labels)
+        assert sample.read_mask().weights is None
+    (block,) = as_volumes(data.subset([original[30].id]), (), 5).samples
+    remembered = [s for s in samples if place_of(s).z == 30]
+    (again,) = as_volumes(replace(data, samples=tuple(remembered)), (), 5).samples
+    np.testing.assert_array_equal(again.read_image(), block.read_image())
+    np.testing.assert_array_equal(again.read_mask().weights, block.read_mask().weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", sorted(WAYS))
+def test_a_model_of_volumes_replays_what_it_remembers(tmp_path: Path, way: str) -> None:
+    old = open_dataset(write_slices(tmp_path / "old-data", [5, 15, 25, 35]))
+    data = write_slices(tmp_path / "data", [3, 5, 20, 30])
+    corrections, others, _ = read_corrections(data, 1)
+    model = model_of(way, tmp_path / "old")
+    write_rehearsal(model, choose_volume_rehearsal(old, Normalization(), 4, 6, in_3d=way == "3d"))
+    settings = FineTuneSettings(seconds=60, megapixels=0.02, batch_pixels=2**11)
+    task = FineTuneTask(model, corrections, tmp_path / "new", settings, others=others)
+    result = run_inline(task, lambda p: None)
+    assert result.replayed == "rehearsal set"
+    carried = read_rehearsal(result.model)
+    assert carried is not None
+    assert len(carried) == 24
+    assert {crop.z for crop in carried.crops} >= {5, 15, 25, 35}

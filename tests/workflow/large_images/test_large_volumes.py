@@ -20,55 +20,24 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.inference.tiling import plan_volume
 from napari_unet.inference.volumes import parted_volumes
 from napari_unet.inference.volumes.volume_objects import find_volume_objects
-from napari_unet.models.model import Model, load_model, save_model
-from napari_unet.models.normalization import Normalization
-from napari_unet.networks.registry import build_network
+from napari_unet.models.model import load_model, save_model
 from napari_unet.progress import CancelToken, Progress, ignore_progress
-from napari_unet.settings import InferenceSettings, LargeImageSettings, NetworkSettings, Recipe
+from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.large_images.volumes import finish_volume, volume_plan
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 from support.tiny_models import without_graphs
+from support.volume_models import SHAPE, made_model, smooth
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_unet.models.model import Model
     from napari_unet.settings import Dimensions, Separation
 
 VOXELS = 4096  # of a tile
-SHAPE = (14, 37, 45)
-
-
-def smooth() -> np.ndarray:
-    """(Z, Y, X) uint8."""
-    from scipy import ndimage
-
-    noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(SHAPE), (1, 2, 2))
-    return np.asarray(np.rint((noise - noise.min()) / np.ptp(noise) * 255), np.uint8)
-
-
-def made_model(dimensions: Dimensions, separation: Separation = "none", scale: float = 1.0) -> Model:
-    """A network of random weights of which about half of the voxels are foreground."""
-    slices = 3 if dimensions == "2.5d" else 0
-    channels = slices or 1
-    settings = NetworkSettings(
-        filters=2, depth=1, normalization="none", dimensions=dimensions, slices=slices,
-        input_channels=channels, separation=separation,
-    )  # fmt: skip
-    network = build_network(settings, 2)
-    image = smooth()[:8, :32, :32].astype(np.float32)
-    image = (image - image.mean()) / image.std()
-    seen = image[None, ..., None] if dimensions == "3d" else np.moveaxis(image[None, :channels], 1, 3)
-    logits = np.asarray(network.predict_on_batch(seen))
-    last = next(layer for layer in reversed(network.layers) if layer.get_weights())
-    kernel, bias = last.get_weights()
-    axes = tuple(range(logits.ndim - 1))
-    spread = 3 / logits.std(axis=axes)
-    last.set_weights([kernel * spread, (bias - np.median(logits, axis=axes)) * spread])
-    recipe = Recipe(network=settings, inference=InferenceSettings(flips="none", tile=4096, core=0.55))
-    return Model(recipe, Normalization(channels=channels, scale=scale), ("cells",), network)
 
 
 @pytest.fixture(autouse=True)

@@ -155,6 +155,15 @@ def test_what_a_person_sets_stays(tmp_path: Path) -> None:
     assert fitted(data, "dimensions=3d", "flat_levels=0", "voxel_size=40x4x4nm").network.flat_levels == 0
 
 
+def test_three_planes_are_for_networks_of_images(tmp_path: Path) -> None:
+    data = write_stack(tmp_path)
+    assert fitted(data, "orthogonal=true").inference.orthogonal
+    with raises_code("settings.planes.unsupported"):
+        fitted(data, "dimensions=3d", "orthogonal=true")
+    with raises_code("settings.planes.unsupported"):
+        fitted(data, "separation=star", "orthogonal=true")
+
+
 def test_two_dimensions_stay_as_they_were(tmp_path: Path) -> None:
     network = fitted(write_stack(tmp_path)).network
     assert (network.dimensions, network.slices, network.flat_levels, network.input_channels) == (
@@ -198,9 +207,6 @@ def test_what_takes_single_slices_refuses_a_model_of_several(tmp_path: Path) -> 
     samples = open_images([write_stack(tmp_path / "data", 4) / "images" / "em.tif"])
     with raises_code("model.volume.several"):
         next(segment_samples(samples, load_model(path), disagreement=True))
-    with raises_code("model.volume.unsupported"):
-        chosen = recipe("fast", ["dimensions=3d"])
-        TrainTask(tmp_path, tmp_path / "new", chosen, rehearsal=3).run(ignore_progress, CancelToken())
 
 
 @pytest.mark.slow

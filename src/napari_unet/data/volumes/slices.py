@@ -439,15 +439,19 @@ def _volume(place: Place, block: Sequence[tuple[int, Sample | None]]) -> Sample:
     return Sample(
         composed(f"{place.file[1]}[z{first}-{last}]"),
         VolumeLoader(tuple(place.slices[z] for z, _ in block), place.volume),
-        VolumeMaskLoader(masks, all(mask is None or _is_of_numbers(mask) for mask in masks)),
+        VolumeMaskLoader(masks, all(mask is None or is_of_numbers(mask) for mask in masks)),
         image_name=place.volume,
         original=place.slices[first],
     )
 
 
-def _is_of_numbers(load: Callable[[], ReferenceMask]) -> bool:
-    """Whether the numbers of a mask are those of its file, and not given slice by slice."""
-    return isinstance(load.load if isinstance(load, FittingMask) else load, LabelMaskLoader)
+def is_of_numbers(load: Callable[[], ReferenceMask]) -> bool:
+    """Whether the numbers of a mask are those of its file, and not given slice by slice.
+
+    What reads a mask that is in no file may say so by an attribute ``one_numbering``.
+    """
+    own = load.load if isinstance(load, FittingMask) else load
+    return isinstance(own, LabelMaskLoader) or bool(getattr(own, "one_numbering", False))
 
 
 def _known_place(sample: Sample) -> Place:
@@ -469,7 +473,14 @@ def check_slices(samples: Iterable[Sample]) -> None:
 
 
 def voxel_size_of(samples: Iterable[Sample]) -> VoxelSize | None:
-    """The size of a voxel that all files tell alike; None if one tells nothing, or another."""
+    """The size of a voxel that all files tell alike; None if one tells nothing, or another.
+
+    What reads an image that is in no file may say so by an attribute ``voxel_size``.
+    """
+    samples = list(samples)
+    if samples and all(hasattr(sample.original, "voxel_size") for sample in samples):
+        said = {getattr(sample.original, "voxel_size") for sample in samples}  # noqa: B009
+        return said.pop() if len(said) == 1 else None
     found: VoxelSize | None = None
     for file in {file: None for sample in samples for file in _files_of(sample)}:
         source, name = file

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ABOUT_CUBIC = 2.0  # times as thick as wide: thinner slices are pooled and filtered like the other axes
+CUBIC = 1.3  # times as long as the shortest side: up to that a volume looks alike along all axes
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class VoxelSize:
     def anisotropy(self) -> float:
         """How many times as thick a slice is as a pixel is wide."""
         return self.z / math.sqrt(self.pixel.y * self.pixel.x)
+
+    @property
+    def is_cubic(self) -> bool:
+        """Whether all sides are about as long."""
+        sides = (self.z, self.pixel.y, self.pixel.x)
+        return max(sides) <= CUBIC * min(sides)
 
     @property
     def text(self) -> str:

@@ -11,6 +11,8 @@ from napari_unet.evaluation.report import figures, summary_text
 from napari_unet.evaluation.report.report_files import left_out_rows, table_text, write_files
 from napari_unet.evaluation.report.report_page import model_facts, render, settings_texts, today
 from napari_unet.evaluation.report.report_tables import image_table, interval_of, shown, table_of
+from napari_unet.evaluation.report.volume_section import compared_section
+from napari_unet.evaluation.volume_scores import compared_rows
 from napari_unet.metrics.registry import SCORES
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def write_model_comparison(
         If they cannot be written.
     """
     rows = comparison.rows()
+    volumes = comparison.old.evaluation.volumes, comparison.new.evaluation.volumes
     content = {
         "verdict": comparison.comparison.verdict,
         "sentence": comparison.comparison.sentence,
@@ -85,6 +88,8 @@ def write_model_comparison(
         "versions": dict(versions),
         "left_out": left_out_rows(comparison.old.evaluation.left_out),
     }
+    if compared := compared_rows(*volumes):
+        content["volumes"] = compared
     page = {
         "title": f"{comparison.names[1]} against {comparison.names[0]}",
         "kicker": "Comparison of two models",
@@ -96,6 +101,7 @@ def write_model_comparison(
         "warnings": caveats(comparison),
         "summary": summary(comparison),
         "scores": _scores(comparison),
+        "volumes": compared_section(*volumes, comparison.names),
         "classes": _classes(comparison),
         "figures": _figures(comparison),
         "galleries": galleries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.evaluation.report.report_tables import NOTHING, table_of
-from napari_unet.evaluation.volume_scores import TITLES, block_rows, score_text
+from napari_unet.evaluation.volume_scores import TITLES, block_rows, compared_rows, score_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,24 @@ def volume_section(blocks: Sequence[ScoredBlock]) -> dict[str, Any] | None:
         "blocks": {**table_of(columns, whole), "left_out": 0},
         "slices": {**table_of(columns, each), "left_out": len(slices) - len(each)},
     }
+
+
+def compared_section(
+    old: Sequence[ScoredBlock], new: Sequence[ScoredBlock], names: tuple[str, str]
+) -> dict[str, Any] | None:
+    """What the page of a comparison shows: the scores of each block by either model; None without."""
+    rows = compared_rows(old, new)
+    if not rows:
+        return None
+    columns = [("Volume", False, ""), ("Model", False, ""), ("Part", False, "")]
+    columns += [(title, True, "") for title in TITLES.values()]
+    cells = []
+    for row in rows:
+        block = f"{row['volume']}, slices {row['first_slice']} to {row['last_slice']}"
+        for name, which in zip(names, ("old", "new"), strict=True):
+            values = [score_text(n, row[f"{n}_{which}"], 3) or NOTHING for n in TITLES]
+            cells.append([block, name, row[f"part_{which}"], *values])
+    return table_of(columns, cells)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -31,8 +31,61 @@ if TYPE_CHECKING:
 LARGEST_CELL = 128  # voxels along each axis: a file of the result
 
 
+class CellGrid:
+    """Cells of a result, each made of the answers for some tiles.
+
+    Attributes
+    ----------
+    full : tuple of int
+        (Z, Y, X) of the volume, and of the result.
+    cell : tuple of int
+        (Z, Y, X) of a cell; the last along an axis has what is left.
+    """
+
+    full: tuple[int, int, int]
+    cell: tuple[int, int, int]
+
+    def tiles_of(self, cell: int) -> list[int]:
+        """Numbers of the tiles that weigh in a cell, in their order."""
+        raise NotImplementedError
+
+    @cached_property
+    def _grid(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return tuple(-(-a // b) for a, b in zip(self.full, self.cell, strict=True))
+
+    @property
+    def cells(self) -> int:
+        """How many there are."""
+        return math.prod(self._grid)
+
+    def place(self, cell: int) -> tuple[int, ...]:
+        """Number of a cell along each axis, which is that of its file."""
+        return tuple(map(int, np.unravel_index(cell, self._grid)))
+
+    def part(self, cell: int) -> Box:
+        """What of the result a cell is."""
+        z, y, x = (
+            slice(n * side, min((n + 1) * side, full))
+            for n, side, full in zip(self.place(cell), self.cell, self.full, strict=True)
+        )
+        return z, y, x
+
+    @cached_property
+    def _cells_of(self) -> dict[int, tuple[int, ...]]:
+        found: dict[int, list[int]] = {}
+        for cell in range(self.cells):
+            for tile in self.tiles_of(cell):
+                found.setdefault(tile, []).append(cell)
+        return {tile: tuple(cells) for tile, cells in found.items()}
+
+    def cells_of(self, tile: int) -> tuple[int, ...]:
+        """Numbers of the cells that a tile weighs in."""
+        return self._cells_of.get(tile, ())
+
+
 @dataclass(frozen=True, eq=False)
-class VolumePlan:
+class VolumePlan(CellGrid):
     """Tiles over a volume, and cells of the result.
 
     Attributes
@@ -78,28 +131,6 @@ class VolumePlan:
     @cached_property
     def _counts(self) -> tuple[int, ...]:
         return tuple(len(axis.starts) for axis in self.tiles.axes)
-
-    @cached_property
-    def _grid(self) -> tuple[int, ...]:
-        """Cells along each axis."""
-        return tuple(-(-a // b) for a, b in zip(self.full, self.cell, strict=True))
-
-    @property
-    def cells(self) -> int:
-        """How many there are."""
-        return math.prod(self._grid)
-
-    def place(self, cell: int) -> tuple[int, ...]:
-        """Number of a cell along each axis, which is that of its file."""
-        return tuple(map(int, np.unravel_index(cell, self._grid)))
-
-    def part(self, cell: int) -> Box:
-        """What of the result a cell is."""
-        z, y, x = (
-            slice(n * side, min((n + 1) * side, full))
-            for n, side, full in zip(self.place(cell), self.cell, self.full, strict=True)
-        )
-        return z, y, x
 
     # Tiles
 
@@ -194,18 +225,6 @@ class VolumePlan:
             for spans, part in zip(self._supports, self._needed(cell), strict=True)
         ]
         return [int(np.ravel_multi_index(place, self._counts)) for place in product(*along)]
-
-    @cached_property
-    def _cells_of(self) -> dict[int, tuple[int, ...]]:
-        found: dict[int, list[int]] = {}
-        for cell in range(self.cells):
-            for tile in self.tiles_of(cell):
-                found.setdefault(tile, []).append(cell)
-        return {tile: tuple(cells) for tile, cells in found.items()}
-
-    def cells_of(self, tile: int) -> tuple[int, ...]:
-        """Numbers of the cells that a tile weighs in."""
-        return self._cells_of.get(tile, ())
 
     def blend(self, cell: int, answer: Callable[[int, Box], NDArray[np.float32]]) -> NDArray[np.float32]:
         """Make a cell of the answers of its tiles.

@@ -61,3 +61,24 @@ def resized_slices(
     if volume.shape[1:3] == shape:
         return volume
     return np.stack([resize(one, shape, nearest=nearest) for one in volume])
+
+
+def normalization_of_slices(normalization: Normalization, slices: int) -> Normalization:
+    """How one slice alone is prepared, not yet resized, for a network that sees several as channels.
+
+    Parameters
+    ----------
+    normalization : Normalization
+        Of the model, whose channels are those of all slices that it sees.
+    slices : int
+        How many it sees; 1: each alone.
+    """
+    channels = normalization.channels // slices
+    middle = slice(slices // 2 * channels, (slices // 2 + 1) * channels)
+    of_slice = {
+        "channels": channels,
+        "mean": normalization.mean[middle],
+        "deviation": normalization.deviation[middle],
+        "scale": 1.0,
+    }
+    return normalization.model_copy(update=of_slice)

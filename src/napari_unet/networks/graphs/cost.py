@@ -38,8 +38,8 @@ def cost_of(network: Any, size: int = 256) -> Cost:
     return Cost(trained, flop(network, (size, size)) / 1e9, receptive_field(network))
 
 
-def flop(network: Any, shape: tuple[int, int]) -> int:
-    """Operations of all convolutions and dense layers for one image.
+def flop(network: Any, shape: tuple[int, ...]) -> int:
+    """Operations of all convolutions and dense layers for one image or volume.
 
     A multiplication and the addition of its product count as two operations; biases, normalizations,
     activations and poolings, a few in a hundred of the whole, are left out.
@@ -48,8 +48,8 @@ def flop(network: Any, shape: tuple[int, int]) -> int:
     ----------
     network : keras.Model
         A functional one in which each layer is used once.
-    shape : (int, int)
-        (Y, X) of the image.
+    shape : tuple of int
+        (Y, X) of the image, or (Z, Y, X) of the volume.
 
     Returns
     -------
@@ -119,18 +119,19 @@ def _made_of(operation: Any, arguments: Any) -> Any:
 
 
 def multiplications(operation: Any, given: tuple[int, ...], made: tuple[int, ...]) -> int:
-    """Of an operation, by the shapes (N, Y, X, C) of what goes in and comes out."""
+    """Of an operation, by the shapes (N, Y, X, C) or (N, Z, Y, X, C) of what goes in and comes out."""
     kind = type(operation).__name__
     pixels_in, pixels_out = given[1:-1], made[1:-1]
     if kind == "Dense":
         return int(np.prod(made[1:-1])) * given[-1] * made[-1]
-    if kind not in {"Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D"}:
+    plain, transposed = {"Conv2D", "Conv3D"}, {"Conv2DTranspose", "Conv3DTranspose"}
+    if kind not in plain | transposed | {"DepthwiseConv2D", "SeparableConv2D"}:
         return 0
     area = int(np.prod(operation.kernel_size))
-    if kind == "Conv2DTranspose":
+    if kind in transposed:
         return int(np.prod(pixels_in)) * area * given[-1] * made[-1]
     outputs = int(np.prod(pixels_out))
-    if kind == "Conv2D":
+    if kind in plain:
         return outputs * area * given[-1] * made[-1] // int(operation.groups)
     deep = given[-1] * int(operation.depth_multiplier)
     depthwise = outputs * area * deep

@@ -232,7 +232,7 @@ class Collection:
         self.left: list[Entry] = []
         self.channels: tuple[str, ...] = () if dataset is None else dataset.channels
         self.entries = self._new_entries(samples)
-        self._take_volumes = True
+        self._take_volumes, self._numbered = True, False
         self._find_volumes()
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
@@ -325,12 +325,16 @@ class Collection:
 
     def _find_volumes(self) -> None:
         samples = (entry.sample for entry in self.entries.values())
-        self.volumes = volumes_among(samples) if self._take_volumes else {}
+        found = volumes_among(samples, numbered=self._numbered) if self._take_volumes else {}
+        self.volumes = found
         self._volume_of = {i: name for name, ids in self.volumes.items() for i in ids}
 
-    def take_volumes(self, wanted: bool) -> None:
-        """List slices that lie one behind another as one volume, or as images of their own."""
-        self._take_volumes = wanted
+    def take_volumes(self, wanted: bool, *, numbered: bool = False) -> None:
+        """List slices that lie one behind another as one volume, or as images of their own.
+
+        So are single files whose names end in numbers, if `numbered` says that they are slices.
+        """
+        self._take_volumes, self._numbered = wanted, numbered
         self._find_volumes()
 
     def volume_of(self, identifier: str) -> str:

@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from napari_unet.metrics.overlap import EmptyRule
     from napari_unet.session.images.image_row import Status
 
+FILES = "files"  # what slices lie along, in place of an axis
 Volumes = dict[str, tuple[str, ...]]  # name of each to the ids of its slices, in order
 
 
-def volumes_among(samples: Iterable[Sample]) -> Volumes:
+def volumes_among(samples: Iterable[Sample], *, numbered: bool = False) -> Volumes:
     """The volumes of which several slices are among some images.
 
     Slices are the pages of a file along Z, by its metadata, and those of a layer that a person takes for a
-    volume. Single files are none, however their names are numbered: so are the images of most data sets.
+    volume. Single files are slices only if a person says so, however their names are numbered: so are the
+    images of most data sets.
 
     Parameters
     ----------
     samples : iterable of Sample
         The images.
+    numbered : bool
+        Whether single files whose names end in numbers are slices.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def volumes_among(samples: Iterable[Sample]) -> Volumes:
     names: dict[object, str] = {}
     taken = {sample.id for sample in samples}
     for sample in samples:
-        if isinstance(sample.original, ImageLoader) and sample.original.page is None:
+        if not numbered and _is_one_file(sample):
             continue
         place = place_of(sample)
         if place is None or len(place.slices) < 2:
@@ -56,6 +60,21 @@ def volumes_among(samples: Iterable[Sample]) -> Volumes:
             names[place.file], slices[place.file] = name, []
         slices[place.file].append((place.z, sample.id))
     return {names[file]: tuple(i for _, i in sorted(members)) for file, members in slices.items()}
+
+
+def count_numbered(samples: Sequence[Sample]) -> int:
+    """How many single files there are, if all are numbered in order, without a gap; else 0."""
+    if len(samples) < 2 or not all(map(_is_one_file, samples)):
+        return 0
+    places = [place_of(sample) for sample in samples]
+    numbers = [place.z for place in places if place is not None]
+    files = {place.file for place in places if place is not None}
+    follow = len(numbers) == len(samples) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return len(samples) if follow and len(files) == 1 else 0
+
+
+def _is_one_file(sample: Sample) -> bool:
+    return isinstance(sample.original, ImageLoader) and sample.original.page is None
 
 
 def volume_row(name: str, entries: Mapping[str, Any], slices: Sequence[str], empty: EmptyRule) -> ImageRow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.data.volumes.voxel_size import CUBIC
 from napari_unet.training.feeding.batches import TrainingBatches
 from napari_unet.training.feeding.prepared_volume import prepare_volume
 from napari_unet.training.feeding.volume_patches import cut_volume_patch
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from napari_unet.training.feeding.prepared_sample import PreparedSample
 
 PATCH_VOXELS = 2**17  # of an automatic patch; two of them make a step
-CUBIC = 1.3  # times as thick as wide: up to that a volume is turned about all axes
 
 
 class VolumeBatches(TrainingBatches):

@@ -15,6 +15,7 @@ from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.volume_rows import FILES, count_numbered
 from napari_unet.widgets.canvas.current_channels import CurrentChannels
 from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
 from napari_unet.widgets.canvas.layer_channels import (
@@ -258,7 +259,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         if collection is None:
             samples = (*dataset.samples, *dataset.unlabelled)
             collection = self._datasets[id(dataset)] = Collection(dataset.name, samples, dataset)
-            collection.take_volumes(answer(layer) is not False)
+            collection.take_volumes(answer(layer) is not False, numbered=answer(layer) is True)
         if layer is self.layer and collection is self.session.workspace.collection:
             return
         self.layer = layer
@@ -268,16 +269,25 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._pages = {}
         if stack:
             self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
-            pages = slices_of_files(collection.entries[i].sample for i in opened.ids)
-            of_volumes = all(collection.volume_of(i) for i in opened.ids)
-            if len(pages) == slices and (of_volumes or len({page.stack for page in pages.values()}) == 1):
-                self._pages = pages
-            if of_volumes:
-                self._measure_dataset(layer, collection, opened)
+            self._find_pages(layer, collection, opened)
         again = self.session.workspace.current if collection is self.session.workspace.collection else ""
         self.session.workspace.show(collection, again or (opened.ids[0] if opened.ids else ""))
         # The dock may have taken room from the canvas since the layer was added.
         self._fit.start()
+
+    def _find_pages(self, layer: Any, collection: Collection, opened: Any) -> None:
+        """Where each slice of a stack of a data set lies among the others."""
+        from napari_unet.workflow.segment.segmented_stacks import (
+            slices_of_volumes,  # of no use to the dock when it opens
+        )
+
+        samples = [collection.entries[i].sample for i in opened.ids]
+        of_volumes = all(collection.volume_of(i) for i in opened.ids)
+        pages = slices_of_files(samples) or (slices_of_volumes(samples) if of_volumes else {})
+        one_stack = len({page.stack for page in pages.values()}) == 1
+        self._pages = pages if len(pages) == len(samples) and (of_volumes or one_stack) else {}
+        if of_volumes:
+            self._measure_dataset(layer, collection, opened)
 
     def _use_plain(self, plain: list[Any]) -> bool:
         """List the slices of plain layers; says whether the list is another one now."""
@@ -443,7 +453,10 @@ class ImageSource(QObject):  # type: ignore[misc]
             return None
         if opened_data(layer) is not None:
             slices = self.session.workspace.volume
-            return (len(slices), "z") if slices else None
+            if slices:
+                return len(slices), "z"
+            count = count_numbered([entry.sample for entry in collection.entries.values()])
+            return (count, FILES) if count > MOST_UNSAID and layer.ndim > 2 else None  # all of one size
         count, axis = slices_in(layer), axis_of_slices(layer)
         # Few of which nothing is known may be channels, which another box asks about.
         asks = axis == "z" or (not axis and count > MOST_UNSAID)
@@ -458,7 +471,10 @@ class ImageSource(QObject):  # type: ignore[misc]
         for one in self.layers_of_image():
             say(one, volume)
         if opened_data(layer) is not None and session.workspace.collection is not None:
-            session.workspace.collection.take_volumes(volume)
+            collection, opened = session.workspace.collection, opened_data(layer)
+            collection.take_volumes(volume, numbered=volume)
+            if opened is not None and layer.ndim > 2 and len(opened.ids) == full_resolution(layer).shape[0]:
+                self._find_pages(layer, collection, opened)
             session.workspace.collection_changed.emit()
             return
         self.follow()

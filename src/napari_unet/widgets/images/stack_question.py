@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
+from napari_unet.session.images.volume_rows import FILES
+
 
 class StackQuestion(QWidget):  # type: ignore[misc]
     """A line with two buttons; what the file says is the first of them, and holds until one is pressed.
@@ -39,13 +41,14 @@ class StackQuestion(QWidget):  # type: ignore[misc]
         self.hide()
 
     def ask(self, about: tuple[int, str] | None) -> None:
-        """Ask about a stack of so many slices, along an axis; None: ask nothing."""
+        """Ask about a stack of so many slices, along an axis or in numbered files; None: ask nothing."""
         self.setVisible(about is not None)
         if about is None:
             return
         count, axis = about
         said = axis == "z"
-        self.words.setText(f"{count} slices along Z are" if said else f"The {count} pages are")
+        what = f"The {count} numbered files are" if axis == FILES else f"The {count} pages are"
+        self.words.setText(f"{count} slices along Z are" if said else what)
         layout = self.layout()
         first, second = (
             (self.volume_button, self.images_button) if said else (self.images_button, self.volume_button)

@@ -127,6 +127,14 @@ class SegmentPanel(Step):
         self.run_records = RunRecordButton(self.session, self)
         row.addWidget(self.run_records)
 
+        self.planes_box = QCheckBox("Average over three planes")
+        self.planes_box.setToolTip(
+            "Segment volumes along z, y and x, and average. It takes three times as long and needs voxels "
+            "that are about cubic. One slice alone is segmented as it is."
+        )
+        self.planes_box.toggled.connect(self.session.workspace.average_planes)
+        self.body.addWidget(self.planes_box)
+
         self.bar = thin_bar()
         self.progress_words = ElidedLabel()
         self.cancel_button = QPushButton("Cancel")
@@ -229,6 +237,7 @@ class SegmentPanel(Step):
             self._offer_objects()
             self.threshold.setValue(self.session.workspace.inference.threshold)
             self.minimum_size.setValue(self.session.workspace.inference.minimum_size)
+            self.planes_box.setChecked(self.session.workspace.inference.orthogonal)
         finally:
             self._filling = False
         self.refresh()
@@ -297,6 +306,7 @@ class SegmentPanel(Step):
         self.run_button.setToolTip(why or "Segment (S)")
         self.run_records.refresh()
         self._show_link()
+        self.planes_box.setVisible(session.workspace.takes_planes)
         if collection is None or not any(e.is_segmented for e in collection.entries.values()):
             self.mask_part.hide()
         else:

@@ -19,8 +19,10 @@ from napari_unet.workflow.evaluate.evaluate_task import Parts, check_report, gro
 from napari_unet.workflow.evaluate.predicted_masks import fitting_reference, model_predictions, objects_of
 from napari_unet.workflow.evaluate.report_facts import about_data, about_model
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags
+from napari_unet.workflow.evaluate.volume_scoring import VolumeScoring
 from napari_unet.workflow.inputs.labelled_images import check_classes, open_labelled
 from napari_unet.workflow.inputs.left_out import sound_part
+from napari_unet.workflow.segment.three_planes import sees_volumes
 from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
@@ -91,10 +93,15 @@ class CompareReportTask:
         for model in models:
             check_classes(model, dataset)
         groups = groups_of(dataset)
+        # Where one of the two sees volumes, objects of both are found in three dimensions.
+        volumes = any(sees_volumes(one.recipe.network, one.recipe.inference) for one in models)
         old, new = (
-            self._score(dataset, groups, model, parts[place].of, partial(_half, on_progress, place), cancel)
+            self._score(
+                dataset, groups, model, parts[place].of, partial(_half, on_progress, place), cancel,
+                volumes=volumes,
+            )
             for place, model in enumerate(models)
-        )
+        )  # fmt: skip
         old.evaluation.left_out.extend(item.entry for item in left)
         comparison = ModelComparison(names_of(self.old, self.new), old, new)
         by_id = {s.id: s for s in dataset.samples}
@@ -125,14 +132,21 @@ class CompareReportTask:
         parts: dict[str, str],
         on_progress: OnProgress,
         cancel: CancelToken,
+        *,
+        volumes: bool,
     ) -> ReportData:
         findings = ReportData(Evaluation(dataset.classes, self.settings, dataset.format))
         predictions = model_predictions(dataset, model, cancel)
+        scoring = VolumeScoring(model.recipe, model.recipe.inference) if volumes else None
         for found in tracked(predictions, len(dataset), "Comparing", on_progress, cancel):
             name = found.sample.id
             reference = fitting_reference(dataset, found.sample, found.mask)
             objects = objects_of(reference, found, self.settings)
             findings.add(name, groups[name], parts[name], reference, found.mask, objects=objects)
+            if scoring is not None and objects is not None:
+                scoring.take(found, reference, parts[name])
+        if scoring is not None:
+            findings.evaluation.volumes.extend(scoring.blocks())
         return findings
 
 

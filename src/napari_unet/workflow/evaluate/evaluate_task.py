@@ -51,6 +51,7 @@ from napari_unet.workflow.evaluate.volume_scoring import VolumeScoring
 from napari_unet.workflow.inputs.labelled_images import GivenData, check_classes, open_labelled
 from napari_unet.workflow.inputs.left_out import LeftOut, check_some_left, sound_part
 from napari_unet.workflow.segment.segment_samples import chosen_samples
+from napari_unet.workflow.segment.three_planes import check_one_plane, sees_volumes
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 from napari_unet.workflow.versions import versions
 
@@ -133,6 +134,8 @@ class EvaluateTask:
         model = load_any(self.model, default_precision()) if self.model is not None else None
         if cluster is not None and model is not None and model.recipe.network.in_3d:
             check_sees_one_slice(model.recipe.network, "an evaluation on a cluster")
+        if cluster is not None and model is not None:
+            check_one_plane(self.inference or model.recipe.inference, "an evaluation on a cluster")
         parts = Parts(model)
         unlike = UnlikeImages(model.provenance, model.normalization) if model is not None else None
 
@@ -160,9 +163,11 @@ class EvaluateTask:
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = ReportData(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         groups = groups_of(dataset)
-        volumes = None
-        if model is not None and model.recipe.network.dimensions != "2d":
-            volumes = VolumeScoring(model.recipe, self.inference or model.recipe.inference)
+        volumes = VolumeScoring(None) if model is None else None
+        if model is not None:
+            settings = self.inference or model.recipe.inference
+            if sees_volumes(model.recipe.network, settings):
+                volumes = VolumeScoring(model.recipe, settings)
         confidence = None if model is None else ObjectConfidence.of(model.provenance)
         roots = () if isinstance(self.data, GivenData) else (self.data,)
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
@@ -174,7 +179,7 @@ class EvaluateTask:
                 continue
             objects = objects_of(reference, found, self.settings)
             group, part = groups[identifier], parts.of[identifier]
-            if volumes is not None and objects is not None:
+            if volumes is not None and objects is not None and (model is not None or found.of_volume):
                 volumes.take(found, reference, part)
             measures = None
             if objects is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.workflow.export.mask_sources import segmented
 from napari_unet.workflow.inputs.left_out import LeftOut, check_size
-from napari_unet.workflow.inputs.mask_folder import read_masks
+from napari_unet.workflow.inputs.mask_folder import given_masks
 from napari_unet.workflow.large_images.any_size import segment_any_size
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class Predicted:
         (Y, X) in [0, 1], what tells objects apart; None of a model that does not say.
     ties : tuple of int or None
         Numbers of the objects that may as well be of another class; None where that is not known.
+    of_volume : bool
+        Whether the mask was given in one file for all slices of its volume.
+    numbered : bool
+        Whether that file numbers objects, each with one number in all slices.
     """
 
     sample: Sample
@@ -57,6 +61,8 @@ class Predicted:
     probabilities: NDArray[np.float32] | None = None
     separation: NDArray[np.floating] | None = None
     ties: tuple[int, ...] | None = None
+    of_volume: bool = False
+    numbered: bool = False
 
 
 def model_predictions(
@@ -85,13 +91,16 @@ def given_predictions(
     on_problem: Callable[[LeftOut], object],
     on_meaning: Callable[[str], None] | None = None,
 ) -> Iterator[Predicted]:
-    """Masks in a folder or zip, named after the images; `on_meaning` as of ``read_masks``."""
+    """Masks in a folder or zip, named after the images or their volumes; see ``given_masks``."""
 
     def tell(sample: Sample, error: WorkbenchError) -> None:
         on_problem(LeftOut.of(sample, error))
 
-    for sample, mask, objects in read_masks(dataset, path, on_problem=tell, on_meaning=on_meaning):
-        yield Predicted(sample, mask, partial(np.asarray, objects))
+    for sample, mask, of_volume in given_masks(dataset, path, on_problem=tell, on_meaning=on_meaning):
+        numbered = mask.objects is not None
+        objects = connected_objects(mask.labels) if mask.objects is None else mask.objects
+        number = partial(np.asarray, objects)
+        yield Predicted(sample, mask.labels, number, of_volume=of_volume, numbered=numbered)
 
 
 def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8]) -> ReferenceMask:

@@ -29,6 +29,7 @@ class _Slice:
     mask: NDArray[np.uint8]
     probabilities: NDArray[np.float16] | None
     separation: NDArray[np.float16] | None
+    objects: NDArray[np.int32] | None
     reference: NDArray[np.int32] | None
     labels: NDArray[np.uint8]
     weights: NDArray[np.float32] | None
@@ -42,15 +43,16 @@ class VolumeScoring:
 
     Parameters
     ----------
-    recipe : Recipe
-        Of the model.
+    recipe : Recipe or None
+        Of the model; None where masks were given. Objects are then those that their files number, else
+        connected pieces.
     settings : InferenceSettings
         By which its masks are made.
     """
 
-    def __init__(self, recipe: Recipe, settings: InferenceSettings) -> None:
+    def __init__(self, recipe: Recipe | None, settings: InferenceSettings | None = None) -> None:
         self.recipe = recipe
-        self.settings = settings
+        self.settings = settings or InferenceSettings(objects="connected")
         self._volumes: dict[object, tuple[str, dict[int, _Slice]]] = {}
 
     def take(self, found: Predicted, reference: ReferenceMask, part: str) -> None:
@@ -75,6 +77,7 @@ class VolumeScoring:
             found.mask,
             _half(found.probabilities),
             _half(found.separation),
+            found.number_objects() if found.numbered else None,
             reference.objects,
             reference.labels,
             reference.weights,
@@ -89,22 +92,28 @@ class VolumeScoring:
             if len(run) > 1
         ]
 
-    def _score(self, name: str, run: list[int], slices: list[_Slice]) -> ScoredBlock:
-        first = slices[0]
-        voxel = voxel_size_of([first.sample])
-        if voxel is None and self.recipe.training.voxel_size:
-            voxel = parse_voxel_size(self.recipe.training.voxel_size)
-        anisotropy = 1.0 if voxel is None else voxel.anisotropy
-        own = self.recipe.network.separation
-        kind: Separation = "distance" if own in {"star", "objects"} else own
-        predicted = find_volume_objects(
+    def _objects(self, slices: list[_Slice]) -> NDArray[np.int32]:
+        """(Z, Y, X) objects of the prediction."""
+        given = [one.objects for one in slices if one.objects is not None]
+        if len(given) == len(slices):
+            return np.stack(given)
+        voxel, kind = voxel_size_of([slices[0].sample]), "none"
+        if self.recipe is not None:
+            own, said = self.recipe.network.separation, self.recipe.training.voxel_size
+            kind = "distance" if own in {"star", "objects"} else own
+            voxel = voxel or (parse_voxel_size(said) if said else None)
+        whole: Separation = kind  # type: ignore[assignment]
+        return find_volume_objects(
             np.stack([one.mask for one in slices]),
             self.settings,
             _stack([one.probabilities for one in slices]),
             _stack([one.separation for one in slices]),
-            kind,
-            anisotropy,
+            whole,
+            1.0 if voxel is None else voxel.anisotropy,
         )
+
+    def _score(self, name: str, run: list[int], slices: list[_Slice]) -> ScoredBlock:
+        first, predicted = slices[0], self._objects(slices)
         weights = None
         if any(one.weights is not None for one in slices):
             weights = np.stack(

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.data.volumes.slices import Place
 from napari_unet.errors import WorkbenchError
 from napari_unet.evaluation.report.summary_text import count_of
-from napari_unet.models.rehearsal import RehearsalCrop, read_rehearsal
+from napari_unet.models.rehearsal import UNKNOWN, read_rehearsal
 from napari_unet.workflow.finetune.training_examples import open_replay, own_predictions
 from napari_unet.workflow.inputs.labelled_images import as_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_unet.data.dataset import Dataset
     from napari_unet.evaluation.leakage import TrainingMembership
     from napari_unet.models.model import Model
+    from napari_unet.models.rehearsal import Rehearsal, RehearsalCrop
     from napari_unet.progress import CancelToken
     from napari_unet.workflow.finetune.training_examples import Replay
     from napari_unet.workflow.inputs.left_out import LeftOut
@@ -144,8 +151,8 @@ def find_replay(
         rehearsal = None
     if rehearsal is None:
         return ReplaySource("nothing")
-    samples = [_sample(crop) for crop in rehearsal.full_size()]
-    replayed, judges = part(samples)
+    samples = samples_of(rehearsal)
+    replayed, judges = part(samples, lambda sample: str(sample.group))
     return ReplaySource(
         "rehearsal set",
         as_dataset("rehearsal", replayed, model.classes),
@@ -168,13 +175,16 @@ def replay_own_predictions(
     return ReplaySource("own predictions", as_dataset("replay", taught, model.classes))
 
 
-def part(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Part what is replayed from what judges: one in two, by the hash of its id, always the same."""
-    if len(samples) < FEWEST_TO_PART:
+def part(
+    samples: Sequence[Sample], unit: Callable[[Sample], str] = lambda sample: sample.id
+) -> tuple[list[Sample], list[Sample]]:
+    """Part what is replayed from what judges: one unit in two, by the hash of its name, always the same."""
+    units = {unit(s) for s in samples}
+    if len(units) < FEWEST_TO_PART:
         return list(samples), []
-    order = sorted(samples, key=lambda s: hashlib.blake2b(s.id.encode("utf-8", "replace")).digest())
-    judging = {s.id for s in order[: len(samples) // JUDGING]}
-    return [s for s in samples if s.id not in judging], [s for s in samples if s.id in judging]
+    order = sorted(units, key=lambda name: hashlib.blake2b(name.encode("utf-8", "replace")).digest())
+    judging = set(order[: len(units) // JUDGING])
+    return [s for s in samples if unit(s) not in judging], [s for s in samples if unit(s) in judging]
 
 
 def _of_data(found: Replay, kind: Replayed) -> ReplaySource:
@@ -188,6 +198,53 @@ def _of_data(found: Replay, kind: Replayed) -> ReplaySource:
     )
 
 
-def _sample(crop: RehearsalCrop) -> Sample:
-    mask = ReferenceMask(crop.labels, crop.objects)
-    return Sample(crop.id, lambda: crop.image, lambda: mask, group=crop.id)
+def samples_of(rehearsal: Rehearsal) -> list[Sample]:
+    """What a model remembers as images with masks; slices of a block know their place in it."""
+    blocks: dict[str, dict[int, _SliceOfBlock]] = {}
+    samples = []
+    for crop in rehearsal.full_size():
+        if not crop.volume:
+            mask = ReferenceMask(crop.labels, crop.objects)
+            samples.append(Sample(crop.id, partial(_same, crop.image), partial(_same, mask), group=crop.id))
+            continue
+        block = blocks.setdefault(crop.volume, {})
+        load = block[crop.z] = _SliceOfBlock(crop, block)
+        if (crop.labels != UNKNOWN).any():
+            samples.append(Sample(crop.id, load, _MaskOfSlice(crop), group=crop.volume, original=load))
+    return samples
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class _SliceOfBlock:
+    """Gives a slice of a block, (Y, X, C), and says where it lies."""
+
+    crop: RehearsalCrop
+    block: Mapping[int, _SliceOfBlock]
+
+    def __call__(self) -> NDArray[np.generic]:
+        return self.crop.image
+
+    @property
+    def place(self) -> Place:
+        """Where it lies."""
+        name = self.crop.volume
+        return Place(name, self.crop.z, self.block, ("rehearsal", name))
+
+
+@dataclass(frozen=True, eq=False)
+class _MaskOfSlice:
+    """Gives its mask, in which unknown pixels weigh nothing."""
+
+    crop: RehearsalCrop
+
+    one_numbering = True  # objects of blocks are stored only so
+
+    def __call__(self) -> ReferenceMask:
+        unknown = self.crop.labels == UNKNOWN
+        labels = np.where(unknown, np.uint8(0), self.crop.labels)
+        objects = None if self.crop.objects is None else np.where(unknown, 0, self.crop.objects)
+        return ReferenceMask(labels, objects, (~unknown).astype(np.float32) if unknown.any() else None)

@@ -12,6 +12,7 @@ from napari_unet.data.file_names import name_key, unique_stems
 from napari_unet.data.files.decoders.image_kinds import SEVERAL, is_image_name, suffix_of
 from napari_unet.data.files.image_files import count_pages
 from napari_unet.data.files.loaders import LabelMaskLoader
+from napari_unet.data.files.pages import count_pages_in
 from napari_unet.data.files.source import open_source
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.formats.mask_sightings import UNKNOWN
@@ -19,11 +20,12 @@ from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.masks.mask_pixels import decode_stored
 from napari_unet.data.masks.mask_reading import PLAIN, current_mask_reading, reading_masks
 from napari_unet.data.masks.mask_values import MaskValues, read_numbered
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -62,6 +64,8 @@ class GivenMasks:
         Names of the classes 1..K; empty where they are not known, until a file was read.
     values : MaskValues, optional
         What the values of the reference masks stand for: masks may have these too.
+    volumes : collection of str
+        Files whose pages are masks of slices.
     """
 
     def __init__(
@@ -70,8 +74,11 @@ class GivenMasks:
         names: Sequence[str],
         classes: tuple[str, ...] = (),
         values: MaskValues | None = None,
+        volumes: Collection[str] = (),
     ) -> None:
         self.source = source
+        self._volumes = volumes
+        self._volume = "", b""
         self.classes = classes
         self._values = values if len(classes) > 1 else None
         self._numbers = MaskValues("values", tuple((n,) for n in range(1, len(classes) + 1)))
@@ -79,17 +86,22 @@ class GivenMasks:
         self._meaning: dict[str, MaskValues] | None = None
         self.words = ""
 
-    def read(self, name: str) -> GivenMask:
-        """Read a file.
+    def read(self, name: str, page: int | None = None) -> GivenMask:
+        """Read a file, or a page of one that holds the masks of a volume.
 
         Raises
         ------
         DataError
             If it is no mask of these classes.
         """
-        data = self.source.read(name)
-        whole = suffix_of(name) not in SEVERAL or count_pages(data, name) > 1
-        stored = decode_stored(data, name, None if whole else 0)
+        if page is None:
+            data = self.source.read(name)
+            whole = suffix_of(name) not in SEVERAL or count_pages(data, name) > 1
+            stored = decode_stored(data, name, None if whole else 0)
+        else:
+            if self._volume[0] != name:  # its slices are read one after another
+                self._volume = name, self.source.read(name)
+            stored = decode_stored(self._volume[1], name, page)
         if stored.numbered is not None and not current_mask_reading().masks_are:
             self.classes = self.classes or stored.numbered.names
             numbered = read_numbered(stored, name, self.classes)
@@ -99,7 +111,7 @@ class GivenMasks:
         meaning = self._find(name)
         mask = meaning.read(stored, name)
         objects = mask.objects
-        if objects is not None and len(np.unique(objects[objects > 0])) < 2:
+        if page is None and objects is not None and len(np.unique(objects[objects > 0])) < 2:
             objects = None  # 0 and one number: no objects are numbered
         return GivenMask(mask.labels, objects)
 
@@ -123,6 +135,8 @@ class GivenMasks:
         return self._meaning[name]
 
     def _is_of_pages(self, name: str) -> bool:
+        if name in self._volumes:
+            return False
         try:
             return suffix_of(name) in SEVERAL and count_pages(self.source.read(name), name) > 1
         except DataError:
@@ -226,19 +240,39 @@ def read_masks(
     DataError
         If an image has no mask, or a file is no mask of this data set.
     """
+    for sample, mask, _ in given_masks(dataset, path, samples, on_problem, on_meaning):
+        yield sample, mask.labels, connected_objects(mask.labels) if mask.objects is None else mask.objects
+
+
+def given_masks(
+    dataset: Dataset,
+    path: Path,
+    samples: Iterable[Sample] | None = None,
+    on_problem: Callable[[Sample, WorkbenchError], object] | None = None,
+    on_meaning: Callable[[str], None] | None = None,
+) -> Iterator[tuple[Sample, GivenMask, bool]]:
+    """As ``read_masks``, with what a file says of objects, and whether it holds the masks of a whole volume.
+
+    Slices of a volume may have a file each, named after the slices, or one file with a page for each slice,
+    named after the volume.
+    """
     source = open_source(path)
     names = {mask_key(name): name for name in source.sizes if is_image_name(name)}
     # Segmenting the data set wrote a mask for every image, those without a reference included.
     stems = unique_stems(s.id for s in (*dataset.samples, *dataset.unlabelled))
     wanted = list(dataset.samples if samples is None else samples)
-    found = {
-        s.id: names.get(mask_key(f"{stems[s.id]}.tif")) or names.get(name_key(f"{stems[s.id]}_mask"))
-        for s in wanted
-    }
-    given = GivenMasks(source, [n for n in found.values() if n], dataset.classes, values_of(dataset))
+    found: dict[str, tuple[str, int | None] | None] = {}
+    pages: dict[str, int] = {}
     for sample in wanted:
-        name = found[sample.id]
-        if name is None:
+        stem = stems[sample.id]
+        name = names.get(mask_key(f"{stem}.tif")) or names.get(name_key(f"{stem}_mask"))
+        found[sample.id] = (name, None) if name else _in_volume(sample, source, names, pages)
+    volumes = {place[0] for place in found.values() if place is not None and place[1] is not None}
+    files = list(dict.fromkeys(place[0] for place in found.values() if place is not None))
+    given = GivenMasks(source, files, dataset.classes, values_of(dataset), volumes)
+    for sample in wanted:
+        place = found[sample.id]
+        if place is None:
             raise DataError(
                 f"{path} has no mask for {sample.id}",
                 code="data.mask.missing",
@@ -246,7 +280,7 @@ def read_masks(
                 remedy="segment all images first",
             )
         try:
-            mask = given.read(name)
+            mask = given.read(*place)
         except WorkbenchError as error:
             if on_problem is None:
                 raise
@@ -255,4 +289,17 @@ def read_masks(
         if on_meaning is not None:
             on_meaning(given.words or f"numbers of the classes {', '.join(dataset.classes)}")
             on_meaning = None
-        yield sample, mask.labels, connected_objects(mask.labels) if mask.objects is None else mask.objects
+        yield sample, mask, place[1] is not None
+
+
+def _in_volume(
+    sample: Sample, source: Source, names: dict[str, str], pages: dict[str, int]
+) -> tuple[str, int] | None:
+    """File and page of the mask of a slice, where a file has as many pages as its volume has slices."""
+    place = place_of(sample)
+    name = None if place is None else names.get(mask_key(f"{place.volume}.tif"))
+    if place is None or name is None:
+        return None
+    if name not in pages:
+        pages[name] = count_pages_in(source, name)
+    return (name, sorted(place.slices).index(place.z)) if pages[name] == len(place.slices) else None

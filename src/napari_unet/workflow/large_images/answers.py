@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from napari_unet.workflow.large_images.plan import (
     pixel_outputs,
     read_shared_tile,
 )
+from napari_unet.workflow.large_images.volumes.plane_plan import PlaneRunner, PlaneVolume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -81,7 +82,7 @@ class BlockAnswers:
         self.on_smaller = on_smaller
         reloads = isinstance(model, Ensemble) and not model.keeps_all
         self.batch = max(large.batch, ASKED_AT_ONCE) if reloads else large.batch
-        self._runners: dict[int, tuple[Model, TileRunner | SharedRunner]] = {}
+        self._runners: dict[int, tuple[Model, TileRunner | SharedRunner | PlaneRunner]] = {}
 
     def read(self, block: Block, measured: Measured) -> BlockTiles:
         """Read what the networks are shown of a block; may run in another thread than ``of``."""
@@ -120,7 +121,7 @@ class BlockAnswers:
                 own = [one.tiles[number] for one in tiles]
                 for start in range(0, len(blocks), large.batch):
                     part = slice(start, start + large.batch)
-                    outputs = runner.run(blocks[part], own[part])  # type: ignore[arg-type]
+                    outputs: Sequence[Any] = runner.run(blocks[part], own[part])  # type: ignore[arg-type]
                     found += [
                         large.plan.finish(output[..., : large.channels], block.number)
                         for block, output in zip(blocks[part], outputs, strict=True)
@@ -151,17 +152,21 @@ class BlockAnswers:
         for (_, model), large in zip(self.model.models(), self.large.members, strict=True):
             yield model, large
 
-    def _runner(self, number: int, model: Model, large: LargeImage) -> TileRunner | SharedRunner:
+    def _runner(
+        self, number: int, model: Model, large: LargeImage
+    ) -> TileRunner | SharedRunner | PlaneRunner:
         """What runs a member; made again for one that was loaded again."""
         known = self._runners.get(number)
         if known is not None and known[0] is model:
             return known[1]
         self._runners.pop(number, None)
-        made = (
-            SharedRunner(large, model)
-            if large.shared is not None
-            else TileRunner(large, model, self.on_smaller)
-        )
+        made: TileRunner | SharedRunner | PlaneRunner
+        if isinstance(large, PlaneVolume):
+            made = PlaneRunner(large, model)
+        elif large.shared is not None:
+            made = SharedRunner(large, model)
+        else:
+            made = TileRunner(large, model, self.on_smaller)
         if not isinstance(self.model, Ensemble) or self.model.keeps_all:
             self._runners[number] = model, made
         return made

@@ -24,6 +24,7 @@ from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.segment_large import rules_for, start_result
 from napari_unet.workflow.large_images.told_apart import DEPTH, answers_of
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
+from napari_unet.workflow.segment.three_planes import sees_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +90,7 @@ def segment_any_size(
     Parameters, results and errors as there.
     """
     for large, some in groupby(samples, is_large_sample):
-        if not large or model.recipe.network.dimensions != "2d":
+        if not large or sees_volumes(model.recipe.network, settings or model.recipe.inference):
             yield from segment_samples(some, model, settings, cancel, on_problem)
             continue
         for sample in some:

@@ -51,12 +51,14 @@ from napari_unet.workflow.large_images.plan import (
 from napari_unet.workflow.large_images.told_apart import SAID, ObjectRules, answers_of
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume, finish_volume
 from napari_unet.workflow.large_images.volumes.link_slices import LargeSeries, link_slices
+from napari_unet.workflow.large_images.volumes.plane_plan import plan_planes
 from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
 from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
 from napari_unet.workflow.segment.large_values import LargeValues, write_large_values
 from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.segment_volumes import one_answer_only
 from napari_unet.workflow.segment.segmented_stacks import OVER_TIME
+from napari_unet.workflow.segment.three_planes import sees_volumes
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -411,7 +413,8 @@ def segment_stack(
     cancel = cancel or CancelToken()
     settings = settings or model.recipe.inference
     large = large or LargeImageSettings()
-    stack = as_seen(stack, model)
+    if not settings.orthogonal:
+        stack = as_seen(stack, model)
     in_volume = objects_in_volume(stack, model, settings) if objects and series is None else None
     links = objects and (series is not None or (link_objects and in_volume is None and bool(stack.leading)))
     started = start_result(
@@ -430,7 +433,7 @@ def segment_stack(
         local = LocalRun(started.large, model, started.store, started.key)
         local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
     size = settings.minimum_size
-    if in_volume is not None or model.recipe.network.in_3d:
+    if in_volume is not None or in_cells(model, settings):
         finish_volume(started.store, size, on_progress, cancel, spread, in_volume)
     else:
         finish_labels(
@@ -522,13 +525,13 @@ def start_result(
         )
     wanted = about_result(stack, model, settings, large, precision)
     in_volume = objects_in_volume(stack, model, settings) if objects and not over_time else None
-    in_3d = model.recipe.network.in_3d
-    if over_time and in_3d:
+    in_3d, cells = model.recipe.network.in_3d, in_cells(model, settings)
+    if over_time and cells:
         raise SettingsError(
             "objects of volumes are not followed over time",
             code="settings.objects.unsupported",
-            expected="a model with dimensions=2d or 2.5d",
-            got="dimensions=3d",
+            expected="a model with dimensions=2d or 2.5d, and orthogonal=false",
+            got="dimensions=3d" if in_3d else "orthogonal=true",
             remedy="leave out --over-time",
         )
     learned = in_volume is not None and in_volume.learned
@@ -542,20 +545,29 @@ def start_result(
     for name, one in (("probabilities", probabilities), ("disagreement", disagreement)):
         if one:
             wanted["settings"][name] = True
-    apart = answers or (probabilities and not in_3d) or (rules is not None and not in_3d)
+    apart = answers or (probabilities and not cells) or (rules is not None and not cells)
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"
     raw = objects or whole or disagreement or probabilities or settings.minimum_size > 1
 
     def plan(chunk: tuple[int, ...] | None) -> LargeImage:
-        if in_3d:
+        if settings.orthogonal:
+            return plan_planes(stack, model, settings, large, chunk, apart=learned)
+        if cells:
             return plan_large_volume(stack, model, settings, large, chunk, apart=learned)
         sides = None if chunk is None else (chunk[0], chunk[1])
         return plan_large_image(stack, model, settings, large, sides, apart=apart, disagreement=disagreement)
 
     if disagreement and in_3d:
         raise one_answer_only()
+    if disagreement and cells:
+        raise SettingsError(
+            "three planes are not compared block by block",
+            code="settings.planes.unsupported",
+            expected="orthogonal=false",
+            remedy="leave out --disagreement or --orthogonal",
+        )
     if path.exists():
         store = LabelStore.open(path)
         planned = plan(tuple(store.about["chunk"]))
@@ -570,13 +582,13 @@ def start_result(
             path, shape, stack.name, classes, about, raw=raw or apart,
             probabilities=len(model.classes) if whole and not apart else 0,
             answers=min(planned.channels, len(model.classes) + 1) if apart else 0,
-            height=HEIGHTS[model.recipe.network.separation] if learned and in_3d else "",
+            height=HEIGHTS[model.recipe.network.separation] if learned and cells else "",
         )  # fmt: skip
     if disagreement:
         store.scratch(SPREAD, "float32")
     if asks_presence(model, settings):
         store.scratch(PRESENCE, "float32", by_file=True)
-    if probabilities and in_3d:
+    if probabilities and cells:
         store.scratch(SAID, "float16", len(model.classes))
     key = RAW if raw or apart else "0"
     there = store.written(key)
@@ -594,7 +606,7 @@ def objects_in_volume(
         If objects of volumes are not found block by block in the way that the settings say.
     """
     network = model.recipe.network
-    if network.dimensions == "2d" or "z" not in dict(stack.leading):
+    if not sees_volumes(network, settings) or "z" not in dict(stack.leading):
         return None
     way = settings.objects
     if way == "auto":
@@ -617,6 +629,11 @@ def objects_in_volume(
         network.separation,
         anisotropy,
     )
+
+
+def in_cells(model: AnyModel, settings: InferenceSettings) -> bool:
+    """Whether a result is made of cells of a volume, not of parts of its slices."""
+    return model.recipe.network.in_3d or settings.orthogonal
 
 
 def as_seen(stack: LazyStack, model: AnyModel) -> LazyStack:
@@ -653,6 +670,8 @@ def about_result(
         decides["refinement"] = settings.refinement
     if asks_presence(model, settings):
         decides["least_presence"] = settings.least_presence
+    if settings.orthogonal:
+        decides["orthogonal"] = True
     if model.recipe.training.pixel_size and stack.pixel_size is not None:
         decides["pixel_size"] = stack.pixel_size.text
     return {

@@ -16,10 +16,10 @@ from napari_unet.inference.postprocess import expected_iou, mask_from_probabilit
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.models.ensemble import Ensemble
-from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
 from napari_unet.workflow.review.diversity import appearance
+from napari_unet.workflow.segment.segment_volumes import answers_to_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,7 +117,8 @@ def agreement_of_members(
 ) -> list[MemberAgreement]:
     """What a model's predictions under flips say of images, or those of an ensemble's members.
 
-    Images that the model cannot take are left out.
+    Images that the model cannot take are left out. A network in three dimensions answers for volumes as
+    wholes, and each slice is measured.
 
     Parameters
     ----------
@@ -138,8 +139,6 @@ def agreement_of_members(
         In order.
     """
     settings = settings or model.recipe.inference
-    if model.recipe.network.in_3d:
-        check_sees_one_slice(model.recipe.network, "an estimate of IoU")
     start = time.monotonic()
 
     def tell(
@@ -152,6 +151,11 @@ def agreement_of_members(
 
     found: list[MemberAgreement] = []
     activation = model.recipe.network.activation
+    if model.recipe.network.in_3d:
+        weights = [member.weight for member in model.members] if isinstance(model, Ensemble) else None
+        for sample, read, said in answers_to_volumes(_readable(samples), model, settings, cancel):
+            tell(measure_agreement(sample.id, said, settings.threshold, activation, weights), read, said)
+        return found
     if isinstance(model, Ensemble):
         from napari_unet.workflow.segment.segment_samples import (
             probabilities_of_members,  # of no use to the dock when it opens
@@ -189,6 +193,15 @@ def agreement_of_members(
             tell(measure_agreement(sample.id, answers, settings.threshold, activation), read, answers)
             answers = []
     return found
+
+
+def _readable(samples: Sequence[Sample]) -> Iterator[tuple[Sample, NDArray[np.generic]]]:
+    """Images that can be read."""
+    for sample in samples:
+        try:
+            yield sample, sample.read_image()
+        except WorkbenchError:
+            continue
 
 
 class Calibration(Settings):

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unet.data.files.channels import channels_of
 from napari_unet.data.sample import Sample
-from napari_unet.data.volumes.slices import place_of, read_slice
+from napari_unet.data.volumes.slices import place_of, read_slice, voxel_size_of
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.files.channels import Channels
     from napari_unet.data.volumes.slices import Place
+    from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.models.cache import ModelCache
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
@@ -89,7 +90,8 @@ class WarmTask:
         cancel.check()
         if self.shape is not None and model.normalization.takes(self.shape[2]):
             image = np.zeros(self.shape, np.uint8)
-            for _ in segment_samples([Sample("warm", lambda: image)], model, self.settings, cancel):
+            settings = (self.settings or model.recipe.inference).model_copy(update={"orthogonal": False})
+            for _ in segment_samples([Sample("warm", lambda: image)], model, settings, cancel):
                 pass
 
 
@@ -99,7 +101,8 @@ class PredictTask:
 
     Every finished image comes as the piece of a Progress, a Prediction. An image that cannot be read
     or does not fit comes with its problem and does not hold up the others. A network in three dimensions
-    answers for the first image at once, from a few slices around it, and then for all together.
+    answers for the first image at once, from a few slices around it, and then for all together. So does one
+    that looks at three planes: a slice alone is seen as an image, until all of them are there.
 
     Attributes
     ----------
@@ -141,7 +144,8 @@ class PredictTask:
             raise ValueError("a region is of one image, whose shape is given")
         on_progress(Progress(0, total, "Loading the model"))
         model = warm_models().load(self.model, default_precision())
-        whole = len(self.images) > 1 and model.recipe.network.in_3d
+        several = len(self.images) > 1
+        whole = several and (model.recipe.network.in_3d or self.settings.orthogonal)
         if whole:
             for prediction in self._predictions(self.images[:1], model, cancel):
                 on_progress(Progress(0, total, "Segmenting", piece=prediction))
@@ -192,10 +196,13 @@ class PredictTask:
 
             return Sample(reference.id, load, original=_Referred(reference, self.region))
 
+        settings = self.settings
+        if len(images) == 1:
+            settings = settings.model_copy(update={"orthogonal": False})
         results = segment_samples(
             map(sample_of, images),
             model,
-            self.settings,
+            settings,
             cancel,
             lambda sample, error: problems.append(Prediction(sample.id, None, problem=error.sentence)),
             on_slices=on_slices,
@@ -272,6 +279,11 @@ class _Referred:
     def channels(self) -> Channels:
         """What is known of them."""
         return channels_of(find_sample(self.reference))
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """As the file says, if it does."""
+        return voxel_size_of([find_sample(self.reference)])
 
     @property
     def place(self) -> Place | None:

@@ -24,10 +24,12 @@ from napari_unet.inference.shapes.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import prepare_image
 from napari_unet.models.normalization import is_constant, known_pixels, resize
+from napari_unet.models.volumes.normalized_volume import normalization_of_slices
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
 from napari_unet.workflow.segment.fitting_scale import FittingScale
 from napari_unet.workflow.segment.segment_volumes import by_volumes, one_answer_only
+from napari_unet.workflow.segment.three_planes import by_planes, sees_volumes, slices_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -161,7 +163,13 @@ def segment_samples(
     if not settings.batch_pixels and has_gpu():
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     blanks: Blanks = {}
-    if model.recipe.network.in_3d:
+    if settings.orthogonal:
+        of_slices = normalization_of_slices(model.normalization, slices_seen(model))
+        readable = _readable(samples, on_problem, of_slices, blanks)
+        results = by_planes(
+            readable, model, settings, cancel, on_problem, on_slices, disagreement=disagreement
+        )
+    elif model.recipe.network.in_3d:
         if disagreement and not isinstance(model, Ensemble):
             raise one_answer_only()
         readable = _readable(samples, on_problem, model.normalization, blanks)
@@ -174,7 +182,8 @@ def segment_samples(
     classes, seen = len(model.classes), 1.0
     doubtful = Ties()
     fitting = None
-    if settings.find_scale and network.dimensions == "2d" and not isinstance(model, Ensemble):
+    sees = sees_volumes(network, settings)
+    if settings.find_scale and not sees and not isinstance(model, Ensemble):
 
         def read(sample: Sample) -> NDArray[np.generic]:
             return next(_readable([sample], None, model.normalization))[1]
@@ -182,10 +191,10 @@ def segment_samples(
         fitting = FittingScale(model, settings, read, cancel)
     constant, alone = [], []
     for sample, outputs, apart in results:
-        alone += [sample.id] * bool(network.dimensions != "2d" and place_of(sample) is None)
+        alone += [sample.id] * bool(sees and place_of(sample) is None)
         if fitting is not None:
             outputs = fitting.improve(sample, outputs)
-        if network.presence:
+        if network.presence and not settings.orthogonal:  # which is of single images
             outputs, seen = without_presence(outputs, classes)
         blank = blanks.pop(sample.id, None)
         if blank is not None:
@@ -338,8 +347,7 @@ def _middle(image: NDArray[np.generic], slices: int) -> NDArray[np.generic]:
 
 def slices_seen(model: AnyModel) -> int:
     """How many slices a model sees as channels; 1 of one that sees an image alone."""
-    network = model.recipe.network
-    return network.slices if network.dimensions == "2.5d" else 1
+    return slices_of(model.recipe.network)
 
 
 def _note_blank(sample: Sample, image: NDArray[np.generic], blanks: Blanks) -> None:

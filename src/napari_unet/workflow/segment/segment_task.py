@@ -19,6 +19,7 @@ from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_le
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
 from napari_unet.workflow.segment.segmented_stacks import SegmentedStacks, numbered
+from napari_unet.workflow.segment.three_planes import sees_volumes
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import InferenceSettings, NetworkSettings
+    from napari_unet.settings import InferenceSettings, Recipe
     from napari_unet.workflow.segment.segment_samples import Segmentation
 
 
@@ -99,7 +100,7 @@ class SegmentTask:
         """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
         samples = self._samples()
         stems = unique_stems(s.id for s in samples)
-        stacks = self._stacks(samples, lambda: read_settings(self.model)[0].network)
+        stacks = self._stacks(samples, lambda: read_settings(self.model)[0])
         files = [file for s in samples for file in self._files(stems[s.id], alone=s.id not in stacks)]
         check_outputs([*files, *stacks.paths, *stacks.tables], input_files(samples), overwrite=self.overwrite)
         return self.write(samples, load_any(self.model, default_precision()), on_progress, cancel)
@@ -116,7 +117,7 @@ class SegmentTask:
             lambda sample, error: left.append(LeftOut.of(sample, error)),
             disagreement=self.disagreement,
         )  # fmt: skip
-        stacks = self._stacks(samples, lambda: model.recipe.network)
+        stacks = self._stacks(samples, lambda: model.recipe)
 
         def calls() -> Iterator[tuple[Callable[[], Path | None], int]]:
             for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
@@ -136,11 +137,15 @@ class SegmentTask:
             check_some_left(left, len(samples))
         return Written(written, left, unlike.sentence)
 
-    def _stacks(self, samples: Sequence[Sample], network: Callable[[], NetworkSettings]) -> SegmentedStacks:
+    def _stacks(self, samples: Sequence[Sample], recipe: Callable[[], Recipe]) -> SegmentedStacks:
+        def volumes() -> bool:
+            made = recipe()
+            return sees_volumes(made.network, self.settings or made.inference)
+
         return SegmentedStacks(
             self.out, samples, objects=self.objects, one_file=self.one_file,
             link_objects=self.link_objects, over_time=self.over_time,
-            volumes=not self.over_time and network().dimensions != "2d",
+            volumes=not self.over_time and volumes(),
         )  # fmt: skip
 
     def _files(self, stem: str, *, alone: bool) -> tuple[Path, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_unet.data.files.channels import channels_of
 from napari_unet.data.volumes.slices import (
@@ -15,7 +17,7 @@ from napari_unet.data.volumes.slices import (
     stacked,
 )
 from napari_unet.errors import ModelError, WorkbenchError
-from napari_unet.inference.ensembles.ensemble import RunningMean
+from napari_unet.inference.ensembles.ensemble import RunningMean, flip_back, flip_image, flips_of
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.normalization import resize
@@ -25,10 +27,10 @@ from napari_unet.networks.registry import input_sizes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
+    from napari_unet.inference.ensembles.ensemble import Flip
     from napari_unet.inference.predict import Network, OnTiles
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
@@ -94,6 +96,73 @@ def by_volumes(
             yield sample, of_slice, None if spread is None else spread[number]
 
 
+def answers_to_volumes(
+    images: Iterable[tuple[Sample, NDArray[np.generic]]],
+    model: AnyModel,
+    settings: InferenceSettings,
+    cancel: CancelToken | None = None,
+) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
+    """What a network says of volumes that are flipped within their slices, or each member of an ensemble.
+
+    Volumes that the model cannot take are left out.
+
+    Parameters
+    ----------
+    images : iterable of tuple
+        Slices, (Y, X, C) each; all are read before the first answers come.
+    model : Model or Ensemble
+        Whose network takes volumes, or whose networks all do.
+    settings : InferenceSettings
+        Its symmetry decides on the flips of a model. Members of an ensemble are asked about none.
+    cancel : CancelToken, optional
+        Checked before every batch.
+
+    Yields
+    ------
+    tuple
+        Each slice, its image, and the probabilities of each flip or member, (Y, X, K) float32.
+    """
+    read = {sample.id: (sample, image) for sample, image in images}
+    plain = settings.model_copy(update={"flips": "none"})
+    for run in runs_of_slices(sample for sample, _ in read.values()):
+        try:
+            slices = [read[sample.id][1] for sample in run]
+            before, behind = _around(run, slices[0].shape, input_sizes(model.recipe.network))
+            name = run[0].id
+            whole = _Whole(stacked([*before, *slices, *behind], name), channels_of(run[0]), name)
+            shape = whole.volume.shape[1:3]
+            inside = slice(len(before), len(before) + len(run))
+            found = [
+                resized_slices(answer[inside], (shape[0], shape[1])).astype(np.float16)
+                for answer in _several(whole, model, plain, flips_of(settings.flips), cancel)
+            ]
+        except WorkbenchError:
+            continue
+        for number, sample in enumerate(run):
+            image = read.pop(sample.id)[1]
+            yield sample, image, [answer[number].astype(np.float32) for answer in found]
+
+
+def _several(
+    whole: _Whole,
+    model: AnyModel,
+    settings: InferenceSettings,
+    flips: Sequence[Flip],
+    cancel: CancelToken | None,
+) -> Iterator[NDArray[np.float32]]:
+    """Probabilities (Z, Y', X', K) float32 of each flip, or of each member."""
+    if isinstance(model, Ensemble):
+        for _, one in model.models():
+            yield whole.seen_by(one, one.probabilities, settings, cancel)
+        return
+    upright: NDArray[Any] = whole.volume
+    for flip in flips:
+        # Slices one behind another as an axis after Y and X, which are turned.
+        turned = np.moveaxis(flip_image(np.moveaxis(upright, 0, 2), flip), 2, 0)
+        found = replace(whole, volume=turned).seen_by(model, model.probabilities, settings, cancel)
+        yield np.moveaxis(flip_back(np.moveaxis(found, 0, 2), flip), 2, 0)
+
+
 def _tell(on_slices: OnSlices | None, before: int, slices: int, done: int, tiles: int) -> None:
     if on_slices is not None:
         on_slices(before + slices * done / tiles)
@@ -150,19 +219,43 @@ def _around(
 
     One slice alone is there at once: it lies in the middle of as few slices as the network takes.
     """
-    first, last = place_of(run[0]), place_of(run[-1])
-    if first is None or last is None or sizes.along_z is None:
+    if sizes.along_z is None:
         return [], []
     multiple = sizes.along_z.multiple
-    before = behind = multiple
     if len(run) == 1:
-        before, behind = max(1, (multiple - 1) // 2), max(1, multiple // 2)
+        return around(run, shape, max(1, (multiple - 1) // 2), max(1, multiple // 2))
+    return around(run, shape, multiple, multiple)
+
+
+def around(
+    run: Sequence[Sample],
+    shape: tuple[int, ...],
+    before: int,
+    behind: int,
+    pick: Callable[[NDArray[np.generic]], NDArray[np.generic]] = lambda image: image,
+) -> tuple[list[NDArray[np.generic]], list[NDArray[np.generic]]]:
+    """Slices of a volume before and behind some, in order, up to one that is missing or of another size.
+
+    Parameters
+    ----------
+    run : sequence of Sample
+        Slices that lie one behind another.
+    shape : tuple of int
+        (Y, X, C) of each.
+    before, behind : int
+        How many are wanted.
+    pick : callable
+        Takes the channels out of each that are wanted.
+    """
+    first, last = place_of(run[0]), place_of(run[-1])
+    if first is None or last is None:
+        return [], []
     found: list[list[NDArray[np.generic]]] = []
     for place, step, reach in ((first, -1, before), (last, 1, behind)):
         images: list[NDArray[np.generic]] = []
         for load in neighbours(place, step, reach):
             try:
-                image = read_slice(load)
+                image = pick(read_slice(load))
             except WorkbenchError:
                 break  # whoever wants that slice gets the error
             if image.shape != shape:

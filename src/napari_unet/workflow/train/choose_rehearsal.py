@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.data.image_hash import image_hash
+from napari_unet.data.sample import ReferenceMask
+from napari_unet.data.volumes.slices import is_of_numbers, place_of
 from napari_unet.models.image_statistics import describe_image, kind_of
 from napari_unet.models.normalization import LUMA, resize, scaled_shape
-from napari_unet.models.rehearsal import Rehearsal, RehearsalCrop
+from napari_unet.models.rehearsal import UNKNOWN, Rehearsal, RehearsalCrop
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.data.sample import Sample
+    from napari_unet.data.volumes.slices import Place
     from napari_unet.models.normalization import Normalization
 
 SIDE = 128  # pixels of a crop at the network's scale
+VOLUME_SIDE = 96  # of a block for a network in three dimensions
 TRIED = 16  # places in an image, of which the one most like the whole image is taken
 LOOKED_AT = 6  # images, for every crop wanted, whose look is measured
 
@@ -63,6 +70,104 @@ def choose_rehearsal(
     return Rehearsal(tuple(crops), 1 / scale, about)
 
 
+def choose_volume_rehearsal(
+    dataset: Dataset,
+    normalization: Normalization,
+    count: int,
+    depth: int,
+    others: Iterable[Sample] = (),
+    seed: int = 0,
+    *,
+    in_3d: bool = False,
+) -> Rehearsal:
+    """Cut a few blocks of slices from training volumes, each around a slice that was trained on.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The slices that were trained on, each alone.
+    normalization : Normalization
+        Of one slice, with the scale of the model.
+    count : int
+        Blocks, at most one around each slice.
+    depth : int
+        Slices of a block, as far as the volume goes.
+    others : iterable of Sample
+        Slices of other parts: a block ends before them.
+    seed : int
+        Of the choice.
+    in_3d : bool
+        Whether objects are separated in three dimensions: their numbers are stored only where an object has
+        one number in all slices.
+
+    Returns
+    -------
+    Rehearsal
+        Equal for the same arguments.
+    """
+    luck = np.random.default_rng(seed)
+    drawn = [dataset.samples[i] for i in luck.permutation(len(dataset))][: LOOKED_AT * count]
+    scale = min(normalization.scale, 1.0)
+    side = round((VOLUME_SIDE if in_3d else SIDE) / scale)
+    own = {at: sample for sample in dataset.samples if (at := _where(sample)) is not None}
+    taken = {_where(sample) for sample in others}
+    crops = []
+    for number, middle in enumerate(_in_turns(dataset, drawn)[:count]):
+        place = place_of(middle)
+        assert place is not None  # training on volumes has looked
+        rows, columns = _place(dataset.image(middle), dataset.mask(middle), side, luck)
+        for z in _around(place, depth, taken):
+            sample = own.get((place.file, z))
+            image = place.slices[z]() if sample is None else dataset.image(sample)
+            if image.shape[:2] != dataset.image(middle).shape[:2]:
+                continue
+            mask = _with_unknown(None if sample is None else dataset.mask(sample), image.shape[:2])
+            if sample is not None and in_3d and not is_of_numbers(sample.load_mask):  # type: ignore[arg-type]
+                mask = replace(mask, objects=None)
+            block = f"{number} {middle.id}"
+            crop = _crop(
+                f"{block} slice {z}",
+                image,
+                mask,
+                rows,
+                columns,
+                normalization.channels,
+                scale,
+                renumber=False,
+            )
+            crops.append(replace(crop, volume=block, z=z))
+    about = {"name": dataset.name, "licence": dataset.licence, "citation": dataset.citation}
+    return Rehearsal(tuple(crops), 1 / scale, about)
+
+
+def _where(sample: Sample) -> tuple[object, int] | None:
+    place = place_of(sample)
+    return None if place is None else (place.file, place.z)
+
+
+def _around(place: Place, depth: int, taken: Collection[tuple[object, int] | None]) -> range:
+    """Numbers of slices around one, by turns before and behind it, up to one that is missing or taken."""
+    first = last = place.z
+
+    def free(z: int) -> bool:
+        return z in place.slices and (place.file, z) not in taken
+
+    while last - first + 1 < depth and (free(first - 1) or free(last + 1)):
+        first -= free(first - 1)
+        if last - first + 1 < depth:
+            last += free(last + 1)
+    return range(first, last + 1)
+
+
+def _with_unknown(mask: ReferenceMask | None, shape: tuple[int, ...]) -> ReferenceMask:
+    """A mask in which pixels of weight 0 are 255; all of them where there is none."""
+    if mask is None:
+        return ReferenceMask(np.full(shape, UNKNOWN, np.uint8))
+    if mask.weights is None:
+        return mask
+    return ReferenceMask(np.where(mask.weights > 0, mask.labels, UNKNOWN).astype(np.uint8), mask.objects)
+
+
 def _in_turns(dataset: Dataset, samples: list[Sample]) -> list[Sample]:
     kinds: dict[str, list[Sample]] = {}
     for sample in samples:
@@ -103,6 +208,8 @@ def _crop(
     columns: slice,
     channels: int,
     scale: float,
+    *,
+    renumber: bool = True,
 ) -> RehearsalCrop:
     piece = _as_stored(image[rows, columns], channels)
     labels = mask.labels[rows, columns]
@@ -119,7 +226,7 @@ def _crop(
         name,
         np.ascontiguousarray(piece),
         np.ascontiguousarray(labels),
-        None if objects is None else _renumbered(objects),
+        _renumbered(objects) if renumber and objects is not None else objects,
         image_hash(image),
     )
 

@@ -21,6 +21,7 @@ from napari_unet.settings import (
     TrainingSettings,
 )
 from napari_unet.workflow.inputs.pixel_scaling import pixel_size_of_samples
+from napari_unet.workflow.segment.three_planes import check_planes
 from napari_unet.workflow.train.dataset_recipes import SET_RECIPES
 from napari_unet.workflow.train.dataset_scan import DatasetScan
 from napari_unet.workflow.train.fit_dimensions import fit_dimensions
@@ -256,10 +257,13 @@ def fit_recipe(chosen: Recipe, dataset: Dataset, scan: DatasetScan | None = None
     changed["separation"] = own_separation(network)
     if classes > 1:
         changed["activation"] = "softmax"  # classes exclude each other
+    fitted = network.model_copy(update=changed)
+    if inference.orthogonal:
+        check_planes(fitted, inference)
     flips = "none" if volumes else symmetry  # volumes take long enough once
     return Recipe(
         name=chosen.name,
-        network=network.model_copy(update=changed),
+        network=fitted,
         training=training.model_copy(
             update={
                 "scale": scale,

@@ -23,15 +23,18 @@ from napari_unet.metrics.object_confidence import KEY as CONFIDENCE
 from napari_unet.models.model import Model, save_model
 from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, STATE_FILE, check_place
 from napari_unet.models.rehearsal import write_rehearsal
-from napari_unet.networks.registry import build_network, check_sees_one_slice
+from napari_unet.models.volumes.normalized_volume import normalization_of_slices
+from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.training.checkpoint import load_state, save_state
-from napari_unet.training.feeding.slices_seen import whole_patches
+from napari_unet.training.feeding.slices_seen import network_anisotropy, whole_patches
+from napari_unet.training.feeding.volume_batches import depth_of_patch
 from napari_unet.training.feeding.weight_maps import class_weights
 from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
-from napari_unet.workflow.train.choose_rehearsal import choose_rehearsal
+from napari_unet.workflow.segment.three_planes import slices_of
+from napari_unet.workflow.train.choose_rehearsal import choose_rehearsal, choose_volume_rehearsal
 from napari_unet.workflow.train.fit_object_confidence import fit_object_confidence
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.trained_from import provenance_of, start_from
@@ -42,6 +45,8 @@ from napari_unet.workflow.train.validation import Validation
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.split import Split
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.models.rehearsal import Rehearsal
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
     from napari_unet.workflow.inputs.labelled_images import GivenData
@@ -67,6 +72,7 @@ ADDED = (
     ("inference", "class_of", "auto"),
     ("inference", "find_scale", False),
     ("inference", "join", 0.6),
+    ("inference", "orthogonal", False),
 )
 # Tiles decide no weights: states of any are resumed, and these are what older ones were written with.
 TILES = {"tile": 512, "overlap": 64}
@@ -150,8 +156,6 @@ class TrainTask:
                 code="output.name.archive",
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
-        if self.rehearsal > 0:
-            check_sees_one_slice(self.recipe.network, "a rehearsal")
         self._check_new()
         own_split = self.out / SPLIT_FILE
         given = own_split if self.resume and own_split.exists() and self.split is None else self.split
@@ -266,10 +270,29 @@ class _Training:
         save_model(model, out)
         carried = None
         if self.task.rehearsal > 0:
-            carried = choose_rehearsal(data.train, normalization, self.task.rehearsal, training.seed)
+            carried = self._rehearsal(data, normalization)
         write_rehearsal(out, carried)
         state_file.unlink(missing_ok=True)
         return model
+
+    def _rehearsal(self, data: TrainingData, normalization: Normalization) -> Rehearsal:
+        """Crops of training images; for a network that sees several slices, blocks of these."""
+        network, training, count = data.recipe.network, data.recipe.training, self.task.rehearsal
+        if network.dimensions == "2d":
+            return choose_rehearsal(data.train, normalization, count, training.seed)
+        slices = slices_of(network)
+        of_slice = normalization_of_slices(normalization, slices)
+        own = set(data.split.train)
+        return choose_volume_rehearsal(
+            data.train,
+            of_slice.model_copy(update={"scale": normalization.scale}),
+            count,
+            depth_of_patch(training, network_anisotropy(training), input_sizes(network))
+            if network.in_3d else slices,
+            (sample for sample in data.dataset.samples if sample.id not in own),
+            training.seed,
+            in_3d=network.in_3d,
+        )  # fmt: skip
 
     def _validate(self, model: Model, validation: Validation) -> float:
         score = validation()

@@ -11,11 +11,12 @@ import numpy as np
 from napari_unet.data.volumes.lazy_volume import LazyVolume, voxels_of
 from napari_unet.errors import ModelError
 from napari_unet.export.label_store import LabelShape
-from napari_unet.inference.budget import ALWAYS, GIGABYTE, SPARE
+from napari_unet.inference.budget import ALWAYS, GIGABYTE, NATIVE_SPARE, SPARE
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.shapes.contours import refines
 from napari_unet.inference.tiling import TILE_VOXELS
 from napari_unet.inference.volumes.volume_blocks import VolumePlan, plan_volume_blocks
+from napari_unet.models import native
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import scaled_shape
@@ -208,7 +209,8 @@ def plan_large_volume(
     looked_at = [one.at_least(LOOKED_AT) for one in model.sizes.per_axis(3)]
     halved = any(layer.compute_dtype in {"float16", "bfloat16"} for layer in network.layers)
     held = held_values(network, tuple(looked_at)) / np.prod(looked_at)
-    each = held * (2 if halved else 4) * SPARE + 4.0 * (3 * channels + 3 * outputs)
+    spare = NATIVE_SPARE if native.is_wanted(network) else SPARE
+    each = held * (2 if halved else 4) * spare + 4.0 * (3 * channels + 3 * outputs)
     fitting = max(large.memory * GIGABYTE - ALWAYS, 0) / each
     y, x = resizing(model, stack.pixel_size)
     height, width = volume.size[1:]
