@@ -20,7 +20,6 @@ from napari_unet.networks.registry import architectures, build_network
 from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe, TrainingSettings
 from napari_unet.training.losses import make_loss, presence_loss
 from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
-from napari_unet.workflow.large_images.plan import plan_large_image
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 from napari_unet.workflow.train import tune_threshold
 from support.errors import raises_code
@@ -145,16 +144,6 @@ def test_members_of_an_ensemble_are_averaged_and_one_that_does_not_tell_silences
     assert not found.mask.any()
     run_inline(EnsembleTask((tmp_path / "0", tmp_path / "plain"), tmp_path / "mixed"))
     assert next(segment_samples(images(16), load_any(tmp_path / "mixed"))).presence == 1
-
-
-def test_what_is_read_by_region_is_not_judged_as_a_whole() -> None:
-    from napari_unet.data.files.lazy_stack import lazy_stack
-    from napari_unet.settings import LargeImageSettings
-
-    model = model_that_says(0.4)
-    stack = lazy_stack(np.zeros((64, 64), np.uint8))
-    with raises_code("model.image.large"):
-        plan_large_image(stack, model, model.recipe.inference, LargeImageSettings())
 
 
 def test_onnx_tells_it_in_a_channel_of_its_own() -> None:

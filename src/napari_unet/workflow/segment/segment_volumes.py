@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
-    from napari_unet.inference.ensembles.ensemble import Flip
-    from napari_unet.inference.predict import Network, OnTiles
+    from napari_unet.inference.predict import Flip, Network, OnTiles
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.networks.sizes import InputSizes

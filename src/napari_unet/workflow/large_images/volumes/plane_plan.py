@@ -12,7 +12,6 @@ from napari_unet.data.volumes.lazy_volume import PART_VOXELS, LazyVolume, voxels
 from napari_unet.data.volumes.voxel_size import VoxelSize
 from napari_unet.errors import ModelError
 from napari_unet.inference.budget import ALWAYS, GIGABYTE, NATIVE_SPARE, SPARE
-from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.predict import BATCH_PIXELS
 from napari_unet.inference.volumes.plane_blocks import SLAB_VOXELS, PlanePlan, plan_plane_blocks
 from napari_unet.models import native
@@ -22,8 +21,12 @@ from napari_unet.models.volumes.normalized_volume import normalization_of_slices
 from napari_unet.networks.graphs.cost import held_values
 from napari_unet.settings import SEPARATION_CHANNELS
 from napari_unet.workflow.inputs.pixel_scaling import resizing
-from napari_unet.workflow.large_images.plan import Block, check_channels, refuse_whole_images
-from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume, VolumeIntensities
+from napari_unet.workflow.large_images.plan import Block, check_channels
+from napari_unet.workflow.large_images.volumes.volume_plan import (
+    LargeVolume,
+    VolumeIntensities,
+    check_voxel_by_voxel,
+)
 from napari_unet.workflow.segment.three_planes import (
     check_cubic,
     check_planes,
@@ -180,15 +183,7 @@ def plan_planes(
         note_unknown_size()
     slices = slices_of(model.recipe.network)
     check_channels(stack.with_neighbours(slices) if slices > 1 else stack, model)
-    refuse_whole_images(stack, model, settings)
-    if reads_classes(settings, len(model.classes), model.recipe.network.separation):
-        raise ModelError(
-            f"{stack.name} is too large for classes that are read off inside objects",
-            code="model.image.large",
-            expected="a model that gives each voxel a class",
-            got=f"class_of {settings.class_of}",
-            remedy="set class_of to pixels in the settings.json of the model",
-        )
+    check_voxel_by_voxel(stack, model, settings)
     y, x = resizing(model, pixel)
     fitting = _fitting(model, settings, large, volume)
     cell = None if chunk is None else (chunk[-3], chunk[-2], chunk[-1])

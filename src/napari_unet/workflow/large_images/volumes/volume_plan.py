@@ -151,6 +151,32 @@ def prepare_volume(
     return tall.reshape(deep, height, width, -1)
 
 
+def check_voxel_by_voxel(stack: LazyStack, model: AnyModel, settings: InferenceSettings) -> None:
+    """Refuse what a volume in blocks cannot have.
+
+    Raises
+    ------
+    ModelError
+        If the model draws contours, or objects decide the classes of their voxels.
+    """
+    if refines(settings, len(model.classes)):
+        raise ModelError(
+            f"{stack.name} is too large for watershed contours of objects in three dimensions",
+            code="model.image.large",
+            expected="refinement 0, or slices one by one",
+            got=f"contours weighing {settings.refinement:g}",
+            remedy="take the model as it was before `napari-unet refine`",
+        )
+    if reads_classes(settings, len(model.classes), model.recipe.network.separation):
+        raise ModelError(
+            f"{stack.name} is too large for classes that are read off inside objects",
+            code="model.image.large",
+            expected="a model that gives each voxel a class",
+            got=f"class_of {settings.class_of}",
+            remedy="set class_of to pixels in the settings.json of the model",
+        )
+
+
 def plan_large_volume(
     stack: LazyStack,
     model: AnyModel,
@@ -188,22 +214,7 @@ def plan_large_volume(
         raise one_answer_only()
     volume = LazyVolume(stack)
     check_channels(stack, model)
-    if refines(settings, len(model.classes)):
-        raise ModelError(
-            f"{stack.name} is too large for watershed contours of a model in three dimensions",
-            code="model.image.large",
-            expected="refinement 0, or a model with dimensions=2d or 2.5d",
-            got=f"contours weighing {settings.refinement:g}",
-            remedy="take the model as it was before `napari-unet refine`",
-        )
-    if reads_classes(settings, len(model.classes), model.recipe.network.separation):
-        raise ModelError(
-            f"{stack.name} is too large for classes that are read off inside objects",
-            code="model.image.large",
-            expected="a model that gives each voxel a class",
-            got=f"class_of {settings.class_of}",
-            remedy="set class_of to pixels in the settings.json of the model",
-        )
+    check_voxel_by_voxel(stack, model, settings)
     network = model.inference_network
     outputs, channels = model.recipe.network.outputs, stack.shape[2]
     looked_at = [one.at_least(LOOKED_AT) for one in model.sizes.per_axis(3)]
