@@ -112,7 +112,7 @@ def on_disk(side: int) -> dict[str, float]:
     from napari_unet.engine.task import FromCaller
     from napari_unet.export.label_store import LabelShape, LabelStore
     from napari_unet.workflow.inputs.image_reference import CallReference
-    from napari_unet.workflow.large_images.measure_mask import MeasureMaskTask
+    from napari_unet.workflow.large_images.layers.measure_mask import MeasureMaskTask
 
     objects, tile, said = picture(2500)
     height = len(objects)

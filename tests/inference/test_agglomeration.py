@@ -10,7 +10,7 @@ from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.settings import InferenceSettings, Recipe
-from napari_unet.workflow.large_images.segment_large import rules_for
+from napari_unet.workflow.large_images.start_result import rules_for
 from support.errors import raises_code
 
 ONE = np.ones((1, 6), np.uint8)

@@ -15,7 +15,7 @@ import pytest
 from napari_unet.data.sample import Sample
 from napari_unet.project.corrections import background_writer, disk_mask
 from napari_unet.project.corrections.disk_mask import DiskMask, corrections_folder, note_making
-from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
+from napari_unet.workflow.large_images.layers.stroke_mask import make_stroke_mask
 from support.errors import raises_code
 from support.large_masks import halved, levels_of, write_large_mask
 

@@ -24,7 +24,7 @@ from napari_unet.settings import TrainingSettings
 from napari_unet.training.feeding.prepared_sample import prepare_sample
 from napari_unet.workflow.inputs.image_reference import References
 from napari_unet.workflow.inputs.labelled_images import as_dataset
-from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
+from napari_unet.workflow.large_images.layers.stroke_mask import make_stroke_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from napari_unet.models.image_statistics import describe_image
 from napari_unet.project.corrections.disk_mask import DiskMask
 from napari_unet.session.images.collection import Collection
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
-from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
+from napari_unet.workflow.large_images.layers.stroke_mask import make_stroke_mask
 from napari_unet.workflow.segment.suggest_model import suggest
 from support.lesson import copy_that_knows
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.export.label_store import LabelShape, LabelStore
-from napari_unet.workflow.large_images.layer_mask import MaskRule
+from napari_unet.workflow.large_images.layers.layer_mask import MaskRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -154,7 +154,7 @@ class DiskMasks:
         self.changed.emit(identifier)
 
         def on_progress(progress: Progress) -> None:
-            from napari_unet.workflow.large_images.segment_layer import LargeMask
+            from napari_unet.workflow.large_images.layers.segment_layer import LargeMask
 
             if isinstance(progress.piece, LargeMask):
                 found.append(progress.piece.path)
@@ -195,7 +195,7 @@ class DiskMasks:
         self, collection: Collection, entry: Entry, model: ModelCard, inference: InferenceSettings,
         wishes: LargeImageWishes, region: Region | None,
     ) -> Any:  # fmt: skip
-        from napari_unet.workflow.large_images.segment_layer import (
+        from napari_unet.workflow.large_images.layers.segment_layer import (
             SegmentLayerTask,  # of no use to the dock when it opens
         )
 
@@ -242,7 +242,7 @@ class DiskMasks:
         place = self.folder(identifier), safe_stem(f"{identifier} strokes")
 
         def work() -> None:
-            from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
+            from napari_unet.workflow.large_images.layers.stroke_mask import make_stroke_mask
 
             try:
                 path = make_stroke_mask(
@@ -317,7 +317,7 @@ class DiskMasks:
             painted = [path for path in folder.glob(MASKS) if has_strokes(path)]
             if not painted:
                 return
-            from napari_unet.workflow.large_images.segment_layer import image_of_mask, stack_of_sample
+            from napari_unet.workflow.large_images.layers.segment_layer import image_of_mask, stack_of_sample
 
             try:
                 own = stack_of_sample(entry.sample, shape, pixel_size).fingerprint
@@ -375,7 +375,7 @@ class DiskMasks:
             return
         if entry.has_strokes_only:
             return  # strokes are no objects
-        from napari_unet.workflow.large_images.layer_mask import CountObjectsTask
+        from napari_unet.workflow.large_images.layers.layer_mask import CountObjectsTask
 
         mask = entry.disk
         number = mask.stats().number

@@ -11,9 +11,10 @@ from scipy import ndimage
 from napari_unet.export.label_store import PROBABILITIES, RAW, LabelShape, LabelStore, unfinished
 from napari_unet.inference.object_classes import classes_of_objects
 from napari_unet.progress import CancelToken, ignore_progress
-from napari_unet.workflow.large_images import finish, layer_mask
+from napari_unet.workflow.large_images import finish
 from napari_unet.workflow.large_images.finish import finish_labels
-from napari_unet.workflow.large_images.layer_mask import MaskRule, finish_layer
+from napari_unet.workflow.large_images.layers import layer_mask
+from napari_unet.workflow.large_images.layers.layer_mask import MaskRule, finish_layer
 from support.large_masks import write_large_mask
 
 if TYPE_CHECKING:

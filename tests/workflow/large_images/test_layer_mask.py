@@ -16,15 +16,16 @@ from napari_unet.inference.postprocess import connected_objects, mask_from_proba
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.export.whole_mask import number_whole, read_whole_mask
-from napari_unet.workflow.large_images import finish, layer_mask
-from napari_unet.workflow.large_images.layer_mask import (
+from napari_unet.workflow.large_images import finish
+from napari_unet.workflow.large_images.layers import layer_mask
+from napari_unet.workflow.large_images.layers.layer_mask import (
     OBJECTS_BY,
     CountObjectsTask,
     LayerObjects,
     MaskRule,
     finish_layer,
 )
-from napari_unet.workflow.large_images.measure_mask import MeasureMaskTask
+from napari_unet.workflow.large_images.layers.measure_mask import MeasureMaskTask
 from support.errors import raises_code
 from support.large_masks import halved, levels_of, write_large_mask
 

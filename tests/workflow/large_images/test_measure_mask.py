@@ -17,8 +17,8 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.metrics.object_measures import measure_objects
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.workflow.inputs.image_reference import CallReference
-from napari_unet.workflow.large_images import measure_mask
-from napari_unet.workflow.large_images.measure_mask import MeasuredMask, MeasureMaskTask
+from napari_unet.workflow.large_images.layers import measure_mask
+from napari_unet.workflow.large_images.layers.measure_mask import MeasuredMask, MeasureMaskTask
 from support.errors import raises_code
 from support.large_masks import write_large_mask
 

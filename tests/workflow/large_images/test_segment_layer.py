@@ -21,8 +21,8 @@ from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
+from napari_unet.workflow.large_images.layers.segment_layer import SegmentLayerTask
 from napari_unet.workflow.large_images.segment_large import segment_stack
-from napari_unet.workflow.large_images.segment_layer import SegmentLayerTask
 from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:

@@ -245,7 +245,7 @@ class ObjectTables:
                 self._measure_on_disk(collection, identifier, key)
 
     def _measure_on_disk(self, collection: Collection, identifier: str, key: Any) -> None:
-        from napari_unet.workflow.large_images.measure_mask import MeasureMaskTask
+        from napari_unet.workflow.large_images.layers.measure_mask import MeasureMaskTask
 
         self._measuring, self.share = identifier, 0.0
         entry = collection.entries[identifier]

@@ -21,7 +21,7 @@ from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
-from napari_unet.workflow.large_images.segment_large import rules_for, start_result
+from napari_unet.workflow.large_images.start_result import rules_for, start_result
 from napari_unet.workflow.large_images.told_apart import DEPTH, answers_of
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 from napari_unet.workflow.segment.three_planes import sees_volumes

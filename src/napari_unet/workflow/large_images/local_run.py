@@ -18,7 +18,7 @@ from napari_unet.inference.shapes.contours import refines
 from napari_unet.progress import Progress
 from napari_unet.workflow.large_images.answers import BlockAnswers, measure_members
 from napari_unet.workflow.large_images.large_stars import keep_middles
-from napari_unet.workflow.large_images.layer_mask import MaskRule
+from napari_unet.workflow.large_images.layers.layer_mask import MaskRule
 from napari_unet.workflow.large_images.plan import (
     Block,
     LargeImage,

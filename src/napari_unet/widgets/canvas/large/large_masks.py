@@ -234,7 +234,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
             return None
         if disk.state.get("threshold") in (None, workspace.inference.threshold):
             return None
-        from napari_unet.workflow.large_images.layer_mask import MaskRule
+        from napari_unet.workflow.large_images.layers.layer_mask import MaskRule
 
         return MaskRule(workspace.inference.threshold, 0, workspace.model.recipe.network.activation)
 

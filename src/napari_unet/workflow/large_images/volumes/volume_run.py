@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_unet.export.label_store import HEIGHT
 from napari_unet.models.normalization import known_pixels
-from napari_unet.workflow.large_images.layer_mask import MaskRule
+from napari_unet.workflow.large_images.layers.layer_mask import MaskRule
 from napari_unet.workflow.large_images.told_apart import SAID
 from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
 from napari_unet.workflow.large_images.volumes.volume_plan import VolumeIntensities

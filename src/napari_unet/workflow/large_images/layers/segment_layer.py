@@ -17,15 +17,16 @@ from napari_unet.project.corrections.disk_mask import has_strokes, note_making
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster
-from napari_unet.workflow.large_images.layer_mask import OBJECTS_BY, LayerObjects, MaskRule, finish_layer
+from napari_unet.workflow.large_images.layers.layer_mask import (
+    OBJECTS_BY,
+    LayerObjects,
+    MaskRule,
+    finish_layer,
+)
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import plan_large_image
-from napari_unet.workflow.large_images.segment_large import (
-    SUFFIX,
-    about_result,
-    rules_for,
-    tiles_of,
-)
+from napari_unet.workflow.large_images.segment_large import SUFFIX
+from napari_unet.workflow.large_images.start_result import about_result, rules_for, tiles_of
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from napari_unet.export.label_store import LabelShape, LabelStore
 from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.workflow.large_images.layers.segment_layer import image_of_mask, stack_of_sample
 from napari_unet.workflow.large_images.segment_large import SUFFIX
-from napari_unet.workflow.large_images.segment_layer import image_of_mask, stack_of_sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

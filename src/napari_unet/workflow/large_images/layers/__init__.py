@@ -1,0 +1,1 @@
+"""Masks of large images that a window shows: made, painted, measured."""
