@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.models.model import load_model, save_model
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.large_images.plan import Block, nearest_first
 from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.large_images.volumes import finish_volume, volume_plan
@@ -272,3 +274,14 @@ def test_workers_of_a_cluster_make_the_same_volume(tmp_path: Path, volume: np.nd
             source=tmp_path / "model", precision="float32",
         )  # fmt: skip
     np.testing.assert_array_equal(found["0"][...], alone)
+
+
+def test_tiles_of_a_volume_go_by_their_distance_within_the_slice() -> None:
+    boxes = [
+        (slice(0, 8), slice(0, 16), slice(0, 16)),  # from 40, 40: 24 rows and 24 columns away
+        (slice(0, 8), slice(16, 32), slice(0, 16)),  # 8 and 24
+        (slice(8, 16), slice(16, 32), slice(16, 32)),  # 8 and 8
+    ]
+    large: Any = SimpleNamespace(plan=SimpleNamespace(result=boxes.__getitem__))
+    blocks = [Block(0, number) for number in range(3)]
+    assert [block.number for block in nearest_first(large, blocks, 0, 40.0, 40.0)] == [2, 1, 0]

@@ -96,6 +96,24 @@ def test_one_slice_is_seen_with_those_around_it(tmp_path: Path) -> None:
     np.testing.assert_allclose(result.probabilities[..., 0], 1 / (1 + np.exp(-logits[1])), atol=2e-3)
 
 
+def test_one_channel_of_a_volume_is_seen_with_the_same_channel_around_it(tmp_path: Path) -> None:
+    luck = np.random.default_rng(3)
+    both = luck.integers(0, 255, (9, 2, 24, 20)).astype(np.uint8)
+    labels = {"Labels": ["DAPI", "actin"] * 9}
+    for name, values, more in (
+        ("both", both, {"axes": "ZCYX", **labels}),
+        ("one", both[:, 1], {"axes": "ZYX"}),
+    ):
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, imagej=True, metadata=more)
+    model = model_of(NetworkSettings(filters=2, depth=1, dimensions="3d"))
+    model.normalization = Normalization(channels=1, channel_names=("actin",))
+    found = []
+    for name in ("both", "one"):
+        sample = open_images([tmp_path / f"{name}.tif"])[4]
+        found.append(next(segment_samples([sample], model)).probabilities)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 def test_a_network_of_several_slices_is_given_the_neighbours(tmp_path: Path) -> None:
     data = write_stack(tmp_path, 4)
     settings = NetworkSettings(filters=2, depth=1, dimensions="2.5d", slices=3, input_channels=3)

@@ -483,10 +483,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def nearest_first(large: LargeImage, blocks: list[Block], image: int, y: float, x: float) -> list[Block]:
-    """Blocks by their distance from a place: those of its image first, then of the neighbouring images."""
+    """Blocks by their distance from a place: those of its image first, then of the neighbouring images.
+
+    Of a volume the slice does not count.
+    """
 
     def far(block: Block) -> tuple[Any, ...]:
-        rows, columns = large.plan.result(block.number)
+        rows, columns = large.plan.result(block.number)[-2:]
         dy = max(rows.start - y, y - rows.stop, 0)
         dx = max(columns.start - x, x - columns.stop, 0)
         return abs(block.image - image), block.image, dy * dy + dx * dx, block.number

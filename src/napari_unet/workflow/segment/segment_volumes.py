@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_unet.inference.predict import Flip, Network, OnTiles
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
-    from napari_unet.networks.sizes import InputSizes
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
 
@@ -76,7 +75,7 @@ def by_volumes(
         name = first.id if len(run) == 1 else f"{first.id} to {run[-1].id}"
         try:
             slices = [read[sample.id][1] for sample in run]
-            before, behind = _around(run, slices[0].shape, input_sizes(model.recipe.network))
+            before, behind = _around(run, slices[0].shape, model)
             volume = stacked([*before, *slices, *behind], name)
             whole = _Whole(volume, channels_of(first), name)
             outputs, spread = _answers(
@@ -126,7 +125,7 @@ def answers_to_volumes(
     for run in runs_of_slices(sample for sample, _ in read.values()):
         try:
             slices = [read[sample.id][1] for sample in run]
-            before, behind = _around(run, slices[0].shape, input_sizes(model.recipe.network))
+            before, behind = _around(run, slices[0].shape, model)
             name = run[0].id
             whole = _Whole(stacked([*before, *slices, *behind], name), channels_of(run[0]), name)
             shape = whole.volume.shape[1:3]
@@ -212,18 +211,25 @@ def _answers(
 
 
 def _around(
-    run: Sequence[Sample], shape: tuple[int, ...], sizes: InputSizes
+    run: Sequence[Sample], shape: tuple[int, ...], model: AnyModel
 ) -> tuple[list[NDArray[np.generic]], list[NDArray[np.generic]]]:
-    """Slices before and behind a run: as many as the network pools into one.
+    """Slices before and behind a run: as many as the network pools into one, of the channels it takes.
 
     One slice alone is there at once: it lies in the middle of as few slices as the network takes.
     """
+    sizes = input_sizes(model.recipe.network)
     if sizes.along_z is None:
         return [], []
     multiple = sizes.along_z.multiple
+    before = behind = multiple
     if len(run) == 1:
-        return around(run, shape, max(1, (multiple - 1) // 2), max(1, multiple // 2))
-    return around(run, shape, multiple, multiple)
+        before, behind = max(1, (multiple - 1) // 2), max(1, multiple // 2)
+    names, colour = channels_of(run[0])
+
+    def pick(image: NDArray[np.generic]) -> NDArray[np.generic]:
+        return model.normalization.pick(image, names, colour, run[0].id) if image.shape[2] > 1 else image
+
+    return around(run, shape, before, behind, pick)
 
 
 def around(
