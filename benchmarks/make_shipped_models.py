@@ -54,12 +54,12 @@ SETTINGS = {
         "noise=0.4", "invert=0.25", "find_scale=true",
     ),
     "nerve-and-vessel": (
-        "network.name=unet", "filters=16", "depth=4", "training.scale=0.375", "channels=grey",
-        "intensities=robust",
-        "patch=192", "batch_size=6", "steps_per_epoch=100", "megapixels=700", "learning_rate=2e-3",
-        "averaging=0.998", "foreground_patches=0.5", "dropout=0.2", "training.seed=8", "rotation=20",
-        "augmentation.scale=0.3", "warp_probability=0.9", "elastic=4", "brightness=0.4", "contrast=0.4",
-        "gamma=0.5", "noise=0.3",
+        "network.name=encoder_unet", "encoder=EfficientNetLite0", "filters=16", "depth=5",
+        "training.scale=0.5", "channels=grey", "intensities=robust", "patch=256", "batch_size=4",
+        "steps_per_epoch=100", "megapixels=350", "learning_rate=7e-4", "weight_decay=1e-3",
+        "averaging=0.998", "foreground_patches=0.5", "dropout=0.4", "training.seed=8", "rotation=30",
+        "augmentation.scale=0.4", "warp_probability=0.9", "elastic=6", "brightness=0.4", "contrast=0.4",
+        "gamma=0.5", "shading=0.5", "blur=1.0", "noise=0.3",
     ),
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ ABOUT: dict[str, dict[str, Any]] = {
         "(https://creativecommons.org/licenses/by/4.0/); the images were scaled down, made grey and "
         "augmented for training; 40 scaled crops with their masks are in rehearsal.npz",
         "look": {"channels": [1, 2, 3, 4], "ground": "dark", "fits": "speckle"},
-        "pixel_size": "frames of about 500 to 800 pixels across; scaled to three eighths before the network",
+        "pixel_size": "frames of about 500 to 800 pixels across; scaled to half before the network",
         "command": "python benchmarks/make_shipped_models.py nerve-and-vessel --data usgra-seg --work WORK "
         "--out OUT",
         "limits": [
