@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -94,37 +95,40 @@ def test_nothing_is_timed_where_answers_differ(capsys: pytest.CaptureFixture[str
         compare([ours, Contender("far", None, None, first=draw * np.nan)], 1e-3)
 
 
-def test_network_and_loss_in_pytorch_are_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dimensions", "shape"), [("2d", (2, 32, 48, 1)), ("3d", (1, 16, 16, 32, 1))])
+def test_network_and_loss_in_pytorch_are_ours(
+    tmp_path: Path, dimensions: Literal["2d", "3d"], shape: tuple[int, ...]
+) -> None:
     torch = pytest.importorskip("torch")
     from napari_unet.networks.registry import build_network
     from napari_unet.settings import TrainingSettings
     from napari_unet.training.losses import make_loss
-    from side_by_side.case import network_settings, settle, write_arrays
+    from side_by_side.case import Case, network_settings, settle, write_arrays
     from side_by_side.torch_unet import fused, torch_loss, torch_unet
     from support.tiny_models import without_graphs
 
+    case = Case("tiny", 2, shape[0], dimensions=dimensions)
     without_graphs()
     try:
         draw = np.random.default_rng(0)
-        images = draw.standard_normal((2, 32, 48, 1)).astype(np.float32)
-        network = build_network(network_settings(2), 0)
+        images = draw.standard_normal(shape).astype(np.float32)
+        network = build_network(network_settings(case), 0)
         settle(network, images)
         write_arrays(network, tmp_path / "arrays.npz")
         wanted = np.asarray(network(images, training=False))
-        given = torch.from_numpy(images).permute(0, 3, 1, 2)
-        theirs = torch_unet(tmp_path / "arrays.npz", 2).eval()
+        given = torch.from_numpy(images).permute(case.first)
+        theirs = torch_unet(tmp_path / "arrays.npz", case).eval()
         with torch.inference_mode():
             found = theirs(given)
             folded = fused(theirs)(given)
         assert wanted.std() > 1
         for logits in (found, folded):
-            np.testing.assert_allclose(logits.permute(0, 2, 3, 1).numpy(), wanted, atol=1e-4)
-        targets = draw.random((2, 32, 48, 2)).astype(np.float32)
+            np.testing.assert_allclose(logits.permute(case.last).numpy(), wanted, atol=1e-4)
+        targets = draw.random((*shape[:-1], 2)).astype(np.float32)
         targets[..., 0] = targets[..., 0] > 0.5
-        loss = make_loss(network_settings(2), TrainingSettings())(targets, wanted)
-        assert float(torch_loss(found, torch.from_numpy(targets).permute(0, 3, 1, 2))) == pytest.approx(
-            float(loss), rel=1e-4
-        )
+        loss = make_loss(network_settings(case), TrainingSettings())(targets, wanted)
+        theirs_too = torch_loss(found, torch.from_numpy(targets).permute(case.first))
+        assert float(theirs_too) == pytest.approx(float(loss), rel=1e-4)
     finally:
         without_graphs(False)
 

@@ -416,9 +416,14 @@ def test_an_export_of_a_model_is_repeated(unpacked: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_training_that_was_stopped_resumes(old: Path) -> None:
+    # fast started with a U-Net then.
     small = recipe(
-        "fast", ["epochs=3", "steps_per_epoch=2", "filters=2", "batch_size=2", "depth=1", "patch=32"]
-    )
+        "fast",
+        [
+            "network.name=unet", "epochs=3", "steps_per_epoch=2", "filters=2", "batch_size=2", "depth=1",
+            "patch=32",
+        ],
+    )  # fmt: skip
     epochs: list[float] = []
     run_inline(
         TrainTask(

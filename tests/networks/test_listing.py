@@ -89,7 +89,7 @@ def test_the_list_for_people_and_sizes_that_do_not_fit(capsys: pytest.CaptureFix
     # Two levels: 4 * 3 pixels continue either way, so 4 n + 12, which is again a multiple of 4.
     assert "256x256" in out
     assert "multiples of 4, from" in out
-    assert "The one to start with" in out
+    assert "The network of the paper" in out
 
 
 def test_a_name_that_is_none() -> None:

@@ -138,7 +138,7 @@ def test_a_finished_ensemble_stays_until_the_new_one_is_whole(
     before = contents(out)
     train = TrainTask(salt_folder, out, recipe("fast", QUICK), overwrite=True)
     task = TrainMembersTask(train, "seeds", 2)
-    untold = recipe("fast", [*QUICK, "pretrained=imagenet"])
+    untold = recipe("fast", [*QUICK, "network.name=unet", "pretrained=imagenet"])
     for wrong, said in (
         (replace(task, cluster="tcp://127.0.0.1:9"), ("settings.cluster.missing",)),
         (replace(task, kind="folds", count=25), ("settings.folds.many", "into 25")),
