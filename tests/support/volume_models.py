@@ -103,6 +103,48 @@ def made_model(dimensions: Dimensions, separation: Separation = "none", scale: f
     return Model(recipe, Normalization(channels=channels, scale=scale), ("cells",), network)
 
 
+def write_noise(folder: Path, thick: float) -> np.ndarray:
+    """Smooth noise, one slice of which is black: em.tif, and em.ome.zarr with chunks along Z.
+
+    Voxels are 4 nm wide and `thick` nm along Z.
+    """
+    import tifffile
+    import zarr
+
+    values = smooth()
+    values[6] = 0
+    tifffile.imwrite(
+        folder / "em.tif", values, imagej=True, resolution=(0.25, 0.25),
+        metadata={"axes": "ZYX", "spacing": thick, "unit": "nm"},
+    )  # fmt: skip
+    group = zarr.open_group(folder / "em.ome.zarr", mode="w", zarr_format=3)
+    group.create_array("0", shape=SHAPE, dtype="uint8", chunks=(5, 16, 16))[...] = values
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    scale = [{"type": "scale", "scale": [thick, 4.0, 4.0]}]
+    found = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [found]}
+    return values
+
+
+def mask_and_objects(
+    folder: Path, model: Model, anisotropy: float, **changes: object
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of em.tif as a volume that fits into memory, with these settings changed."""
+    from napari_unet.data.catalog import open_images
+    from napari_unet.inference.volumes.volume_objects import find_volume_objects
+    from napari_unet.workflow.segment.segment_samples import segment_samples
+
+    settings = model.recipe.inference.model_copy(update=changes)
+    found = list(segment_samples(open_images([folder / "em.tif"]), model, settings))
+    mask = np.stack([one.mask for one in found])
+    separation = None
+    if found[0].separation is not None:
+        separation = np.stack([one.separation for one in found if one.separation is not None])
+    probabilities = np.stack([one.probabilities for one in found])
+    kind = found[0].separation_kind
+    return mask, find_volume_objects(mask, settings, probabilities, separation, kind, anisotropy)
+
+
 if __name__ == "__main__":
     for dimensions in ("2.5d", "3d"):
         thresholding(Path(sys.argv[1]) / dimensions, dimensions, behind=1)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import tifffile
 import zarr
 
 from napari_unet.data.catalog import open_images
 from napari_unet.data.files.lazy_files import open_lazy
 from napari_unet.errors import Cancelled
 from napari_unet.inference.volumes import plane_blocks, volume_blocks
-from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large_images.segment_large import segment_stack
@@ -22,7 +20,7 @@ from napari_unet.workflow.large_images.volumes import plane_plan
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 from support.tiny_models import without_graphs
-from support.volume_models import SHAPE, made_model, smooth
+from support.volume_models import SHAPE, made_model, mask_and_objects, write_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,32 +42,12 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def volume(tmp_path: Path) -> np.ndarray:
     """Smooth noise of cubic voxels, one slice of which is black: a TIFF, an OME-Zarr with thick chunks."""
-    values = smooth()
-    values[6] = 0
-    tifffile.imwrite(
-        tmp_path / "em.tif", values, imagej=True, resolution=(0.25, 0.25),
-        metadata={"axes": "ZYX", "spacing": 4.0, "unit": "nm"},
-    )  # fmt: skip
-    group = zarr.open_group(tmp_path / "em.ome.zarr", mode="w", zarr_format=3)
-    group.create_array("0", shape=SHAPE, dtype="uint8", chunks=(5, 16, 16))[...] = values
-    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
-    scale = [{"type": "scale", "scale": [4.0, 4.0, 4.0]}]
-    found = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [found]}
-    return values
+    return write_noise(tmp_path, 4.0)
 
 
 def in_memory(tmp_path: Path, model: Model, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mask and objects as they are of a volume that fits into memory."""
-    settings = model.recipe.inference.model_copy(update={"orthogonal": True, **changes})
-    found = list(segment_samples(open_images([tmp_path / "em.tif"]), model, settings))
-    mask = np.stack([one.mask for one in found])
-    separation = None
-    if found[0].separation is not None:
-        separation = np.stack([one.separation for one in found if one.separation is not None])
-    probabilities = np.stack([one.probabilities for one in found])
-    kind = found[0].separation_kind
-    return mask, find_volume_objects(mask, settings, probabilities, separation, kind, 1.0)
+    return mask_and_objects(tmp_path, model, 1.0, orthogonal=True, **changes)
 
 
 def in_blocks(tmp_path: Path, model: Model, image: str = "em.ome.zarr", **further: Any) -> zarr.Group:

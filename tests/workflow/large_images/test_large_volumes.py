@@ -20,7 +20,6 @@ from napari_unet.inference.linked_objects import StackNumbers
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.inference.tiling import plan_volume
 from napari_unet.inference.volumes import parted_volumes
-from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.models.model import load_model, save_model
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.settings import LargeImageSettings
@@ -31,7 +30,7 @@ from napari_unet.workflow.large_images.volumes import finish_volume, volume_plan
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 from support.tiny_models import without_graphs
-from support.volume_models import SHAPE, made_model, smooth
+from support.volume_models import SHAPE, made_model, mask_and_objects, write_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,32 +54,12 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def volume(tmp_path: Path) -> np.ndarray:
     """Smooth noise, one slice of which is black, as a TIFF and as an OME-Zarr with chunks along Z."""
-    values = smooth()
-    values[6] = 0
-    tifffile.imwrite(
-        tmp_path / "em.tif", values, imagej=True, resolution=(0.25, 0.25),
-        metadata={"axes": "ZYX", "spacing": 8.0, "unit": "nm"},
-    )  # fmt: skip
-    group = zarr.open_group(tmp_path / "em.ome.zarr", mode="w", zarr_format=3)
-    group.create_array("0", shape=SHAPE, dtype="uint8", chunks=(5, 16, 16))[...] = values
-    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
-    scale = [{"type": "scale", "scale": [8.0, 4.0, 4.0]}]
-    found = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [found]}
-    return values
+    return write_noise(tmp_path, 8.0)
 
 
 def in_memory(tmp_path: Path, model: Model, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mask and objects as they are of a volume that fits into memory."""
-    settings = model.recipe.inference.model_copy(update=changes)
-    found = list(segment_samples(open_images([tmp_path / "em.tif"]), model, settings))
-    mask = np.stack([one.mask for one in found])
-    separation = None
-    if found[0].separation is not None:
-        separation = np.stack([one.separation for one in found if one.separation is not None])
-    probabilities = np.stack([one.probabilities for one in found])
-    kind = found[0].separation_kind
-    return mask, find_volume_objects(mask, settings, probabilities, separation, kind, 2.0)
+    return mask_and_objects(tmp_path, model, 2.0, **changes)
 
 
 def in_blocks(tmp_path: Path, model: Model, image: str = "em.ome.zarr", **further: Any) -> zarr.Group:
