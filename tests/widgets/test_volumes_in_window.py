@@ -68,6 +68,20 @@ def go_to(dock: Any, qtbot: Any, z: int) -> None:
     qtbot.waitUntil(lambda: dock.session.workspace.current == f"em [{z}]")
 
 
+def test_a_volume_that_is_opened_is_drawn_in_the_slice_that_napari_shows(
+    dock: Any, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "em.tif", np.full((8, 8, 10), 200, np.uint8), imagej=True, resolution=(4.0, 4.0),
+        metadata={"axes": "ZYX", "spacing": 0.5, "unit": "um", "min": 0.0, "max": 255.0},
+    )  # fmt: skip
+    (layer,) = viewer.open(str(tmp_path / "em.tif"), plugin="napari")
+    qtbot.waitUntil(lambda: str(layer.units[0]) == "micrometer")
+    assert tuple(layer.scale) == (0.5, 0.25, 0.25)
+    qtbot.waitUntil(lambda: layer.thumbnail[..., :3].max() > 0)
+    assert viewer.dims.current_step[0] in (3, 4)  # the middle, as before its voxels had a size
+
+
 def order(question: Any) -> list[Any]:
     """The buttons, from left to right."""
     layout = question.layout()

@@ -49,10 +49,11 @@ from napari_unet.widgets.canvas.volumes.volume_layers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
+    from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.layer_images import LayerReading
 
@@ -484,16 +485,16 @@ class ImageSource(QObject):  # type: ignore[misc]
         size = voxel_size_of(entry.sample for entry in collection.entries.values())
         if size is None:
             return
-        for one in self.viewer.layers:
-            said = one.metadata.get(METADATA_KEY)
-            ours = one is layer or (isinstance(said, OpenedData) and said.dataset is opened.dataset)
-            if ours and give_voxel_size(one, size):
-                self._fit.start()
+        said = [(one, one.metadata.get(METADATA_KEY)) for one in self.viewer.layers]
+        ours = [one for one, data in said if isinstance(data, OpenedData) and data.dataset is opened.dataset]
+        self._measure(ours or [layer], size)
 
-    def _measure(self, layers: tuple[Any, ...]) -> None:
-        """Give the layers of a volume the size of its voxels, if the file tells it."""
+    def _measure(self, layers: Sequence[Any], size: VoxelSize | None = None) -> None:
+        """Give the layers of a volume the size of its voxels, or that of their file, in the slice in view."""
         for layer in layers:
-            if take_voxel_size(layer):
+            step = self.viewer.dims.current_step
+            if take_voxel_size(layer) if size is None else give_voxel_size(layer, size):
+                self.viewer.dims.current_step = step  # steps have another size now
                 self._fit.start()
 
     # channels

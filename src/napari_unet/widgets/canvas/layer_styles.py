@@ -229,7 +229,4 @@ def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> bool:
         if have.shape != value.shape or not np.array_equal(have, value):
             setattr(layer, name, value)
             moved = True
-    units = getattr(image, "units", None)
-    if units is not None and tuple(layer.units) != tuple(units[-n:]):
-        layer.units = units[-n:]
     return moved

@@ -78,8 +78,9 @@ def give_voxel_size(layer: Any, size: VoxelSize) -> bool:
     if not plain or layer.ndim < 3:
         return False
     others = layer.ndim - 3
-    layer.scale = (*layer.scale[:others], size.z, size.pixel.y, size.pixel.x)
+    # Units first: napari draws a layer whose units alone changed as empty, until something else changes.
     layer.units = (*layer.units[:others], *[size.pixel.unit] * 3)
+    layer.scale = (*layer.scale[:others], size.z, size.pixel.y, size.pixel.x)
     return True
 
 
