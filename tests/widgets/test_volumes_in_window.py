@@ -180,6 +180,25 @@ def test_a_stack_of_which_nobody_says_anything_is_images_until_a_person_says_vol
     assert question.isHidden()
 
 
+def test_a_mask_of_voxels_of_ten_nanometres_leaves_the_slice_in_view(
+    dock: Any, viewer: Any, qtbot: Any, volume_models: Path, tmp_path: Path
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "em.tif", np.where(BRIGHT, 200, 0).astype(np.uint8), imagej=True, resolution=(0.1, 0.1),
+        metadata={"axes": "ZYX", "spacing": 10.0, "unit": "nm"},
+    )  # fmt: skip
+    dock.session.workspace.load_model(volume_models / "2.5d")
+    viewer.open(str(tmp_path / "em.tif"), plugin="napari")
+    qtbot.waitUntil(lambda: not dock.images.stack_question.isHidden())
+    click(qtbot, dock.images.stack_question.volume_button)
+    assert tuple(viewer.layers["em"].scale) == (10, 10, 10)
+    go_to(dock, qtbot, 5)
+    segment(dock, qtbot, "image")
+    assert viewer.dims.current_step[0] == 5
+    assert dock.session.workspace.current == "em [5]"
+    np.testing.assert_array_equal(mask_in_view(dock), BRIGHT[4])
+
+
 @pytest.mark.parametrize("volume", ["2.5d", "3d"], indirect=True)
 def test_the_slice_in_view_is_segmented_and_then_the_volume(volume: Any, qtbot: Any, viewer: Any) -> None:
     go_to(volume, qtbot, 5)

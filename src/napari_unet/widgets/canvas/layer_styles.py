@@ -195,6 +195,35 @@ def remember_meaning(
     )
 
 
+def placement(image: Any, n: int, first: tuple[int, int] = (0, 0)) -> dict[str, Any]:
+    """Where a layer lies that covers the last axes of another, as napari takes it for a new layer.
+
+    A new layer without it is laid at scale 1 first, and napari goes to another slice.
+
+    Parameters
+    ----------
+    image : napari layer
+        That is covered.
+    n : int
+        Axes of the layer that covers it.
+    first : tuple of int
+        Row and column of the image on which its first pixel lies.
+    """
+    matrix = np.asarray(image.affine.affine_matrix)
+    affine = np.eye(n + 1)
+    affine[:n, :n] = matrix[-n - 1 : -1, -n - 1 : -1]
+    affine[:n, n] = matrix[-n - 1 : -1, -1]
+    rotate, scale = np.asarray(image.rotate)[-n:, -n:], np.asarray(image.scale)[-n:]
+    place = np.concatenate([np.zeros(n - 2), first])
+    return {
+        "units": tuple(image.units[-n:]),  # napari ignores all units where layers differ in them
+        "scale": scale,
+        "translate": np.asarray(image.translate)[-n:] + rotate @ (scale * place),
+        "rotate": rotate,
+        "affine": affine,
+    }
+
+
 def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> bool:
     """Lay a layer over as many of the last axes of another: a mask over its image, a stack over a stack.
 
@@ -207,22 +236,10 @@ def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> bool:
     first : tuple of int
         Row and column of the image on which its first pixel lies.
     """
-    n = layer.ndim
-    matrix = np.asarray(image.affine.affine_matrix)
-    affine = np.eye(n + 1)
-    affine[:n, :n] = matrix[-n - 1 : -1, -n - 1 : -1]
-    affine[:n, n] = matrix[-n - 1 : -1, -1]
-    rotate, scale = np.asarray(image.rotate)[-n:, -n:], np.asarray(image.scale)[-n:]
-    place = np.concatenate([np.zeros(n - 2), first])
-    wanted = {
-        "scale": scale,
-        "translate": np.asarray(image.translate)[-n:] + rotate @ (scale * place),
-        "rotate": rotate,
-        "affine": affine,
-    }
-    moved = False
-    if layer.units != image.units[-n:]:  # napari ignores all units where layers differ in them
-        layer.units = image.units[-n:]
+    wanted = placement(image, layer.ndim, first)
+    units, moved = wanted.pop("units"), False
+    if tuple(layer.units) != units:
+        layer.units = units
     for name, value in wanted.items():
         have = getattr(layer, name)
         have = np.asarray(have.affine_matrix if name == "affine" else have)

@@ -68,7 +68,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.image_source = image_source
         self.stacks = StackMasks(session, image_source, self)
         self.mask_layer: Any = None
-        self.preview = PreviewLayer(viewer, session, self.place, self.units)
+        self.preview = PreviewLayer(viewer, session, self.place, self.placement)
         self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
@@ -440,7 +440,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                     metadata={OURS: "mask"},
                     opacity=0.55,
                     colormap=colours,
-                    units=self.units(shown.ndim),
+                    **self.placement(shown.ndim),
                 )
                 self._listen(self.mask_layer, on=True)
                 keys.bind(self.mask_layer, self._label_keys())
@@ -552,10 +552,12 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         if mask in every and layer in every:
             every.move(every.index(layer), every.index(mask))
 
-    def units(self, axes: int) -> Any:
-        """Units for a layer over the current image: napari warns where layers differ in them."""
+    def placement(self, axes: int, first: tuple[int, int] = (0, 0)) -> dict[str, Any]:
+        """Where a new layer over the current image lies; see ``layer_styles.placement``."""
         image = self.image_source.layer
-        return image.units[-axes:] if image is not None and image.ndim >= axes else None
+        if image is None or image.ndim < axes:
+            return {}
+        return layer_styles.placement(image, axes, first)
 
     def place(self, layer: Any, first: tuple[int, int] = (0, 0)) -> None:
         """Lay a layer over the current image, with its first pixel at a row and column of that."""

@@ -205,7 +205,7 @@ class Overlays(QObject):  # type: ignore[misc]
                 layer_styles.remove_layer(self.viewer, layer)
 
     def _add(self, kind: str, values: NDArray[np.generic]) -> Any:
-        about = {"name": NAMES[kind], "metadata": {OURS: kind}, "units": self.canvas.units(2)}
+        about = {"name": NAMES[kind], "metadata": {OURS: kind}, **self.canvas.placement(2)}
         if kind == "probabilities":
             layer = self.viewer.add_image(
                 values,

@@ -26,8 +26,8 @@ class PreviewLayer:
         Says which image is current, and whether something is learned.
     place : callable
         (layer) -> None: lays a layer over the current image.
-    units : callable
-        (axes) -> the units of the last axes of that image.
+    placement : callable
+        (axes) -> where a new layer over the last axes of that image lies.
 
     Attributes
     ----------
@@ -36,12 +36,16 @@ class PreviewLayer:
     """
 
     def __init__(
-        self, viewer: Any, session: Session, place: Callable[[Any], None], units: Callable[[int], Any]
+        self,
+        viewer: Any,
+        session: Session,
+        place: Callable[[Any], None],
+        placement: Callable[[int], dict[str, Any]],
     ) -> None:
         self.viewer = viewer
         self.session = session
         self.layer: Any = None
-        self._place, self._units = place, units
+        self._place, self._placement = place, placement
 
     def show(self, preview: Any) -> None:
         """Outline what the network makes of the current image; of another one nothing is shown."""
@@ -64,7 +68,7 @@ class PreviewLayer:
             metadata={OURS: "preview"},
             colormap=colours,
             opacity=1.0,
-            units=self._units(found.ndim),
+            **self._placement(found.ndim),
         )
         self.layer.contour = 1
         self.layer.editable = False

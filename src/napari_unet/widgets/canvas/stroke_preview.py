@@ -79,7 +79,7 @@ class StrokePreview(QObject):  # type: ignore[misc]
                 metadata={OURS: "preview"},
                 opacity=0.85,
                 colormap=layer_styles.class_colormap(classes),
-                units=self.canvas.units(lines.ndim),
+                **self.canvas.placement(lines.ndim, self.session.strokes.origin),
             )
             self.layer.editable = False
             if active in self.viewer.layers:

@@ -133,7 +133,7 @@ class ObjectMarks(QObject):  # type: ignore[misc]
                 metadata={OURS: "marks"},
                 opacity=1.0,
                 colormap=layer_styles.preview_colormap(),
-                units=None if image is None else tuple(image.units[-2:]),
+                **({} if image is None else layer_styles.placement(image, values.ndim, first)),
             )
             self.layer.contour = WIDTH
             self.layer.editable = False

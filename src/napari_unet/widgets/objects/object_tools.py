@@ -188,9 +188,9 @@ class ObjectTools(QObject):  # type: ignore[misc]
         image = self.canvas.image_source.layer
         if self._line is None:
             active = self.viewer.layers.selection.active
-            units = {} if image is None else {"units": tuple(image.units[-2:])}
+            place = {} if image is None else layer_styles.placement(image, 2, self._first_pixel)
             self._line = self.viewer.add_shapes(
-                [points], name=LINE, metadata={OURS: "stroke"}, face_color="transparent", **units, **look
+                [points], name=LINE, metadata={OURS: "stroke"}, face_color="transparent", **place, **look
             )
             self.viewer.layers.selection.active = active
             layer_styles.camera_of(self.viewer).mouse_pan = False  # a layer that comes lets it move again

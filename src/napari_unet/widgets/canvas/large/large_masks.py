@@ -263,7 +263,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         if self.layer is not None and self.layer.multiscale != several:
             self.viewer.layers.remove(self.layer)
         if self.layer is None:
-            active = self.viewer.layers.selection.active
+            active, image = self.viewer.layers.selection.active, self.image_source.layer
             self.layer = self.viewer.add_labels(
                 data if several else data[0],
                 multiscale=several,
@@ -272,6 +272,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
                 colormap=layer_styles.label_colours(as_objects, self._classes),
                 metadata={OURS: WHOLE},
                 visible=not self.hidden,
+                **({} if image is None else layer_styles.placement(image, levels[0].ndim)),
             )
             if active is not None:
                 self.viewer.layers.selection.active = active

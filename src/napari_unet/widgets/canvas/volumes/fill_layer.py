@@ -69,7 +69,7 @@ class FillLayer(QObject):  # type: ignore[misc]
                 metadata={OURS: "fill"},
                 opacity=1.0,
                 colormap=layer_styles.fill_colormap(),
-                units=self.canvas.units(labels.ndim),
+                **self.canvas.placement(labels.ndim),
             )
             self._on_view()
         else:

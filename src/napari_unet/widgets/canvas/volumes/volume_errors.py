@@ -90,7 +90,7 @@ class VolumeErrors(QObject):  # type: ignore[misc]
                 name="errors in 3D",
                 metadata={OURS: "errors"},
                 colormap=layer_styles.error_colormap(),
-                units=self.canvas.units(labels.ndim),
+                **self.canvas.placement(labels.ndim),
             )
             if active in self.viewer.layers:
                 self.viewer.layers.selection.active = active
