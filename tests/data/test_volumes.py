@@ -15,7 +15,6 @@ from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.volumes.slices import (
     as_volumes,
-    dataset_with_neighbours,
     place_of,
     runs_of_slices,
     voxel_size_of,
@@ -96,8 +95,8 @@ def test_numbers_of_files_are_slices_in_their_order(tmp_path: Path) -> None:
 
 
 def test_neighbours_are_channels_and_the_volume_is_mirrored_at_its_ends(tmp_path: Path) -> None:
-    dataset = dataset_with_neighbours(open_dataset(write_pair(tmp_path)), 5)
-    channels = [list(dataset.image(dataset.samples[z])[0, 0]) for z in (0, 1, 6, 11)]
+    samples = open_dataset(write_pair(tmp_path)).samples
+    channels = [list(with_neighbours(samples[z], 5).read_image()[0, 0]) for z in (0, 1, 6, 11)]
     assert channels == [[2, 1, 0, 1, 2], [1, 0, 1, 2, 3], [4, 5, 6, 7, 8], [9, 10, 11, 10, 9]]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.models.model_folder import SETTINGS_FILE, read_settings
 from napari_unet.models.shipped import locate
+from napari_unet.models.volumes.normalized_volume import normalization_of_slices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,8 +98,11 @@ class ModelCard:
         colour : bool or None
             Whether they are red, green and blue of one colour; None where nobody says so.
         """
-        wanted = self.normalization.channels
-        if self.normalization.takes(channels, colour):
+        network = self.recipe.network
+        slices = network.slices if network.dimensions == "2.5d" else 1
+        of_slice = normalization_of_slices(self.normalization, slices)
+        wanted = of_slice.channels
+        if of_slice.takes(channels, colour):
             return ""
         return (
             f"The model takes images with {wanted} channel{'s' * (wanted != 1)}, this one has {channels}: "

@@ -182,12 +182,15 @@ class NeighbourLoader:
         Read its neighbours, the nearest first, as far as there are any.
     reach : int
         How many neighbours there are to be on either side.
+    fit : callable, optional
+        (Y, X, C) of one slice to the channels that are wanted of it.
     """
 
     middle: Callable[[], NDArray[np.generic]]
     before: tuple[Callable[[], NDArray[np.generic]], ...]
     after: tuple[Callable[[], NDArray[np.generic]], ...]
     reach: int
+    fit: Callable[[NDArray[np.generic]], NDArray[np.generic]] | None = None
 
     def __call__(self) -> NDArray[np.generic]:
         """Read all of them."""
@@ -195,6 +198,8 @@ class NeighbourLoader:
         upwards, downwards = (self._as_long(side, middle) for side in (self.before, self.after))
         row = [*reversed(upwards), middle, *downwards]
         places = mirrored(len(upwards), self.reach, len(row))
+        if self.fit is not None:
+            row = [self.fit(image) for image in row]
         return np.concatenate([row[place] for place in places], axis=2)
 
     @staticmethod
@@ -216,7 +221,9 @@ def read_slice(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
     return load()
 
 
-def with_neighbours(sample: Sample, slices: int) -> Sample:
+def with_neighbours(
+    sample: Sample, slices: int, fit: Callable[[NDArray[np.generic]], NDArray[np.generic]] | None = None
+) -> Sample:
     """An image with its neighbours as channels.
 
     Parameters
@@ -225,6 +232,8 @@ def with_neighbours(sample: Sample, slices: int) -> Sample:
         A slice of a volume; an image that is none is its own neighbour.
     slices : int
         How many are seen, an odd number.
+    fit : callable, optional
+        (Y, X, C) of one slice to the channels that are wanted of it.
     """
     reach = slices // 2
     place = place_of(sample)
@@ -232,7 +241,7 @@ def with_neighbours(sample: Sample, slices: int) -> Sample:
     after: tuple[Callable[[], NDArray[np.generic]], ...] = ()
     if place is not None:
         before, after = neighbours(place, -1, reach), neighbours(place, 1, reach)
-    return replace(sample, load_image=NeighbourLoader(sample.load_image, before, after, reach))
+    return replace(sample, load_image=NeighbourLoader(sample.load_image, before, after, reach, fit))
 
 
 def neighbours(place: Place, step: int, most: int) -> tuple[Callable[[], NDArray[np.generic]], ...]:
@@ -243,12 +252,6 @@ def neighbours(place: Place, step: int, most: int) -> tuple[Callable[[], NDArray
             break
         found.append(place.slices[z])
     return tuple(found)
-
-
-def dataset_with_neighbours(dataset: Dataset, slices: int) -> Dataset:
-    """The same data set; each image has its neighbours as channels, and is read into a cache of its own."""
-    samples = tuple(with_neighbours(sample, slices) for sample in dataset.samples)
-    return replace(dataset, samples=samples, unlabelled=(), cache=ArrayCache(dataset.cache.max_bytes))
 
 
 def volumes_of(samples: Iterable[Sample]) -> dict[str, list[tuple[int, Sample]]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_unet.data.volumes.slices import as_volumes, dataset_with_neighbours, place_of
+from napari_unet.data.volumes.slices import as_volumes, place_of
 from napari_unet.data.volumes.voxel_size import parse_voxel_size
 from napari_unet.training.feeding.batches import TrainingBatches
 from napari_unet.training.feeding.prepared_sample import prepare_sample
 from napari_unet.training.feeding.prepared_volume import prepare_volume
+from napari_unet.training.feeding.slice_channels import dataset_with_seen_slices
 from napari_unet.training.feeding.volume_batches import VolumeBatches, depth_of_patch
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def as_seen(dataset: Dataset, recipe: Recipe, sizes: InputSizes, judges: Iterabl
     """
     network = recipe.network
     if network.dimensions == "2.5d":
-        return dataset_with_neighbours(dataset, network.slices)
+        return dataset_with_seen_slices(dataset, network)
     if not network.in_3d:
         return dataset
     places = map(place_of, judges)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import with_neighbours
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.ensembles.ensemble import flip_back, flip_image, flips_of
 from napari_unet.inference.postprocess import expected_iou, mask_from_probabilities
@@ -18,6 +17,7 @@ from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
+from napari_unet.training.feeding.slice_channels import with_seen_slices
 from napari_unet.workflow.review.diversity import appearance
 from napari_unet.workflow.segment.segment_volumes import answers_to_volumes
 
@@ -170,13 +170,12 @@ def agreement_of_members(
         return found
     flips = flips_of(settings.flips)
     plain = settings.model_copy(update={"flips": "none"})
-    slices = model.recipe.network.slices
     taken: list[tuple[Sample, NDArray[np.generic]]] = []
 
     def turned() -> Iterator[NDArray[np.float32]]:
         for sample in samples:
             try:
-                seen = with_neighbours(sample, slices) if slices > 1 else sample
+                seen = with_seen_slices(sample, model.recipe.network)
                 read = model.normalization.pick(seen.read_image(), *channels_of(sample), sample.id)
                 image = model.normalization.prepare(read, sample.id)
             except WorkbenchError:

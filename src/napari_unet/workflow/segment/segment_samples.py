@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unet.atomic import some_names
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import place_of, with_neighbours
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.ensembles.ensemble import EnsembleMember, flips_of, predict_members
@@ -27,6 +27,7 @@ from napari_unet.models.normalization import is_constant, known_pixels, resize
 from napari_unet.models.volumes.normalized_volume import normalization_of_slices
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
+from napari_unet.training.feeding.slice_channels import with_seen_slices
 from napari_unet.workflow.segment.fitting_scale import FittingScale
 from napari_unet.workflow.segment.segment_volumes import by_volumes, one_answer_only
 from napari_unet.workflow.segment.three_planes import by_planes, sees_volumes, slices_of
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
     from napari_unet.models.normalization import Normalization
     from napari_unet.progress import CancelToken
-    from napari_unet.settings import Separation
+    from napari_unet.settings import NetworkSettings, Separation
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
     Blanks = dict[str, NDArray[np.bool_]]  # (Y, X), of the images in which there is nothing to see somewhere
@@ -313,15 +314,16 @@ def _readable(
     on_problem: OnProblem | None,
     normalization: Normalization,
     blanks: Blanks | None = None,
-    slices: int = 1,
+    network: NetworkSettings | None = None,
 ) -> Iterator[tuple[Sample, NDArray[np.generic]]]:
     """Images that can be read and hold pixels; where there is nothing to see is noted in `blanks`.
 
-    With several slices each has its neighbours as channels.
+    With a network each has the slices around it as channels, if the network sees them.
     """
+    slices = 1 if network is None else slices_of(network)
     for sample in samples:
         try:
-            image = (with_neighbours(sample, slices) if slices > 1 else sample).read_image()
+            image = (sample if network is None else with_seen_slices(sample, network)).read_image()
             if not image.size:
                 got = " x ".join(map(str, image.shape))
                 raise DataError(f"{sample.id} is empty", code="data.image.empty", expected="pixels", got=got)
@@ -368,7 +370,9 @@ def _by_one(
     waiting: list[tuple[Sample, tuple[int, int]]] = []
 
     def prepared() -> Iterator[NDArray[np.float32]]:
-        for sample, image in _readable(samples, on_problem, model.normalization, blanks, slices_seen(model)):
+        for sample, image in _readable(
+            samples, on_problem, model.normalization, blanks, model.recipe.network
+        ):
             try:
                 ready = prepare_image(model.normalization, image, sample.id, sample.whole)
             except WorkbenchError as error:
@@ -398,7 +402,7 @@ def _by_many(
     at_once = LOADED_FOR_IMAGES, LOADED_FOR_PIXELS
     if not isinstance(model, Ensemble) or model.keeps_all:
         at_once = ASKED_IMAGES, ASKED_PIXELS
-    readable = _readable(samples, on_problem, model.normalization, blanks, slices_seen(model))
+    readable = _readable(samples, on_problem, model.normalization, blanks, model.recipe.network)
     for some in _in_parts(readable, *at_once):
         asked = [sample for sample, _ in some]
         tell = None
@@ -435,7 +439,7 @@ def probabilities_of_members(
 ) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
     """Each image with the probabilities of each member, (Y, X, K) float32; what does not fit is left out."""
     ignored: Callable[..., None] = lambda *_: None  # noqa: E731 - a name for what is not said
-    readable = _readable(samples, ignored, model.normalization, slices=slices_seen(model))
+    readable = _readable(samples, ignored, model.normalization, network=model.recipe.network)
     for some in _in_parts(readable, ASKED_IMAGES, ASKED_PIXELS):
         images, names = [image for _, image in some], [sample.id for sample, _ in some]
         answers: list[list[NDArray[np.float32]]] = [[] for _ in some]
