@@ -1,8 +1,8 @@
 """Recipes for the data sets people bring, called after their layouts: what the field found to work.
 
 Images are padded by mirroring, never stretched; probabilities are averaged over flips; threshold, smallest
-piece and depth of cores are chosen on validation images. Two processor cores take half an hour for tgs-salt
-and about ten minutes for the others where they multiply bfloat16, else six times as long or more.
+piece and depth of cores are chosen on validation images. Two processor cores that multiply bfloat16 take less
+than twenty minutes for each, others six times as long or more. docs/benchmarks/results.md has the scores.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from napari_unet.settings import AugmentationSettings, NetworkSettings, Recipe, 
 
 TGS_SALT = Recipe(
     name="tgs-salt",
-    network=NetworkSettings(presence=True),  # two fifths of the tiles are empty
+    network=NetworkSettings(name="encoder_unet", presence=True),  # two fifths of the tiles are empty
     training=TrainingSettings(
         schedule="cosine_restarts",
-        megapixels=1600.0,
+        megapixels=600.0,
         batch_size=16,
         patch=128,
         scale=1.0,
