@@ -76,6 +76,7 @@ CUBIC = ("fib-medulla",)  # sets that are seen in three planes, too
 SHARE = {"fib-medulla": 0.1, "vnc-em": 0.2}  # of the slices, for validation and held out
 FEW = {"fib-medulla": 12, "vnc-em": 4}  # annotated slices of the economy
 CLASSES = ("membrane", "mitochondria", "synapse")  # of vnc-em
+BODIES = "bodies"  # folder of the numbers of the cells of fib-medulla
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8)
 JOINS = (0.5, 0.6, 0.65, 0.7, 0.75)
 OPEN = 0.5, InferenceSettings(objects="agglomerate").join  # of the economy, chosen on no slice
@@ -261,8 +262,7 @@ def score(name: str, data: Path, split: Split, model: Model, settings: Inference
     threshold, join = OPEN
     if split.validation:
         slices, probabilities = segmented(dataset, split.validation, model, settings)
-        tried = [(one, other) for one in THRESHOLDS for other in JOINS]
-        threshold, join = min(tried, key=lambda how: rand_error(bodies[slices], probabilities, *how))
+        threshold, join = best_join(bodies[slices], probabilities)
     slices, probabilities = segmented(dataset, split.held_out, model, settings)
     reference = np.stack([dataset.mask(s).labels for s in dataset.subset(split.held_out).samples])
     inside = count_overlap(reference, (probabilities[..., 0] > 0.5).astype(np.uint8))
@@ -301,6 +301,12 @@ def cells(probabilities: NDArray[np.float32], threshold: float, join: float) -> 
     return np.asarray(watershed(ndimage.distance_transform_edt(mask == 0), objects), np.int32)
 
 
+def best_join(bodies: NDArray[np.integer], probabilities: NDArray[np.float32]) -> tuple[float, float]:
+    """Threshold and join with the least adapted Rand error, of all that are tried."""
+    tried = [(threshold, join) for threshold in THRESHOLDS for join in JOINS]
+    return min(tried, key=lambda how: rand_error(bodies, probabilities, *how))
+
+
 def rand_error(
     bodies: NDArray[np.integer], probabilities: NDArray[np.float32], threshold: float, join: float
 ) -> float:
@@ -312,7 +318,7 @@ def read_bodies(data: Path) -> NDArray[np.int32]:
     """(Z, Y, X) numbers of the cells of fib-medulla."""
     import tifffile
 
-    (file,) = (data / "bodies").glob("*.tif*")
+    (file,) = (data / BODIES).glob("*.tif*")
     return np.asarray(tifffile.imread(file), np.int32)
 
 

@@ -37,9 +37,10 @@ TGS_SALT = Recipe(
 # A nerve is large and its outline vague: many small pictures teach more than few sharp ones.
 ULTRASOUND_NERVE = Recipe(
     name="ultrasound-nerve",
-    network=NetworkSettings(dropout=0.2, presence=True),  # one wrong pixel costs an empty frame
+    # One wrong pixel costs an empty frame.
+    network=NetworkSettings(name="encoder_unet", dropout=0.2, presence=True),
     training=TrainingSettings(
-        megapixels=600.0,
+        megapixels=400.0,
         batch_size=8,
         side=160,
         foreground_patches=0.0,
@@ -111,9 +112,9 @@ DSB2018 = Recipe(
 
 CELL_TRACKING = Recipe(
     name="cell-tracking",
-    network=NetworkSettings(separation="distance", dropout=0.2),
+    network=NetworkSettings(name="encoder_unet", separation="distance", dropout=0.2),
     training=TrainingSettings(
-        megapixels=400.0,
+        megapixels=250.0,
         batch_size=4,
         foreground_patches=0.5,
         intensities="robust",
