@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import agglomerate, over_borders
+from napari_unet.inference.agglomeration import Contacts, agglomerate, over_borders
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.volumes.volume_objects import find_volume_objects
-from napari_unet.models.model import Model
-from napari_unet.models.normalization import Normalization
-from napari_unet.settings import InferenceSettings, Recipe
-from napari_unet.workflow.large_images.start_result import rules_for
-from support.errors import raises_code
+from napari_unet.settings import InferenceSettings
 
 ONE = np.ones((1, 6), np.uint8)
 
@@ -93,9 +89,25 @@ def test_a_border_of_one_pixel_is_of_the_class_next_to_it() -> None:
     assert over_borders(mask).tolist() == [[1, 1, 1, 2, 2, 0, 0, 0]]
 
 
-def test_fragments_are_not_joined_over_blocks_in_silence() -> None:
-    model = Model(Recipe(), Normalization(), ("cell",), None)
-    settings = InferenceSettings(objects="agglomerate")
-    with raises_code("settings.objects.blocks", "agglomerate"):
-        rules_for(model, settings, objects=True)
-    assert rules_for(model, InferenceSettings(), objects=True) is None
+def test_of_classes_across_a_corner_and_an_edge_the_edge_is_nearer() -> None:
+    mask = np.array([[1, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]], np.uint8)
+    assert over_borders(mask).tolist() == [[1, 1, 2, 2], [1, 2, 2, 2], [0, 2, 2, 2]]
+    volume = np.zeros((3, 3, 3), np.uint8)
+    volume[1, 1, 1] = 3
+    assert (over_borders(volume) > 0).sum() == 19  # corners are 1.7 voxels away
+
+
+def test_borders_that_lie_in_several_parts_are_added_up() -> None:
+    """Of the faces between 1 and 2 the lower probabilities are 0.25 and 0.5, one in each part."""
+    fragments = np.array([[1, 2], [1, 2], [3, 3]])
+    inside = np.array([[0.25, 1], [1, 0.5], [0.75, 1]], np.float32)
+    mask = np.ones((3, 2), np.uint8)
+    parts = [
+        Contacts.of_part(fragments[:2], mask[:2], inside[:2], (1, 2)),
+        Contacts.of_part(fragments[1:], mask[1:], inside[1:], (2, 2)),
+    ]
+    for found in (Contacts.of_part(fragments, mask, inside), Contacts.of_parts(parts)):
+        assert found.pairs.tolist() == [[1, 2], [1, 3], [2, 3]]
+        assert found.sums.tolist() == [0.75, 0.75, 0.5]
+        assert found.faces.tolist() == [2, 1, 1]
+        assert found.joined(3, 0.5).tolist() == [0, 1, 2, 1]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_unet.inference.agglomeration import Contacts, inside_of
 from napari_unet.inference.objects import UNKNOWN, find_objects, flood, way_of
 from napari_unet.inference.parted_objects import (
     ObjectWay,
@@ -42,6 +43,7 @@ def found_by_parts(
     rows, columns = ([slice(a, b) for a, b in pairwise(c)] for c in cuts)
     places = {(r, c): (rows[r], columns[c]) for r in range(len(rows)) for c in range(len(columns))}
     shape = (mask.shape[0], mask.shape[1])
+    wide = way.grown_into(mask)
 
     def read(y: slice, x: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return mask[y, x], probabilities[y, x], separation[y, x]
@@ -55,14 +57,22 @@ def found_by_parts(
     numbers = np.zeros(shape, np.int32)
     for place, where in places.items():
         numbers[where] = number_parted(
-            lambda y, x: (mask[y, x], height[y, x], cores[y, x]),
+            lambda y, x: (wide[y, x], height[y, x], cores[y, x]),
             *where,
             shape,
             joined.of_pieces[place],
             around,
         )
     assert joined.count == numbers.max(initial=0)
-    return numbers, joined.classes
+    if way.how != "agglomerate":
+        return numbers, joined.classes
+    seen = []
+    for y, x in places.values():
+        more = (slice(y.start, y.stop + 1), slice(x.start, x.stop + 1))
+        inside = inside_of(wide[more], probabilities[more])
+        seen.append(Contacts.of_part(numbers[more], wide[more], inside, numbers[y, x].shape))
+    table = Contacts.of_parts(seen).joined(joined.count, way.join)
+    return np.where(mask > 0, table[numbers], 0), joined.classes[np.unique(table, return_index=True)[1]]
 
 
 def assert_same_objects(found: np.ndarray, expected: np.ndarray) -> None:
@@ -107,8 +117,28 @@ def test_objects_are_those_of_the_whole(seed: int, objects: str, kind: str, cut:
     found, classes = found_by_parts(mask, probabilities, separation, way, CUTS[cut])
     connected = find_objects(mask, InferenceSettings(objects="connected"))
     assert objects == "connected" or expected.max() > connected.max() + 10  # some are told apart
-    assert_same_objects(found, expected)
+    np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(classes[found], mask)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("classes", [1, 2])
+def test_fragments_are_joined_as_in_the_whole(classes: int, cut: str) -> None:
+    """Of many pairs the mean is the same, so that their order decides, too."""
+    fine, coarse = smooth_field(4, 2.5), smooth_field(5, 9)
+    mask = np.where(fine > 0.42, 1 + (coarse > 0.5) * (classes == 2), 0).astype(np.uint8)
+    steps = np.rint(smooth_field(6, 3) * 6) / 6
+    probabilities = np.stack([steps, 1 - steps][:classes], axis=-1).astype(np.float16).astype(np.float32)
+    settings = InferenceSettings(objects="agglomerate", join=0.5)
+    expected = find_objects(mask, settings, probabilities)
+    fragments = find_objects(mask, InferenceSettings(objects="shape"))
+    apart = find_objects(mask, settings.model_copy(update={"join": 1.1}), probabilities)
+    assert 30 < expected.max() < apart.max() - 30
+    assert apart.max() > fragments.max() - 30
+    way = ObjectWay("agglomerate", join=0.5)
+    found, classes_of = found_by_parts(mask, probabilities, probabilities[..., 0], way, CUTS[cut])
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(classes_of[found], mask)
 
 
 def test_plateaus_are_shared_as_in_the_whole() -> None:

@@ -42,6 +42,7 @@ SCRATCH = (
     HEIGHT,
     "cores",
     "pieces",
+    "fragments",
     "wide",
     "agreed",
     "classes",

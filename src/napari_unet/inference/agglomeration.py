@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    Contacts = list[dict[int, tuple[float, int]]]  # of each fragment: neighbour to (sum, faces)
+    Touched = list[dict[int, tuple[float, int]]]  # of each fragment: neighbour to (sum, faces)
 
 
 REACH = 1.5  # pixels that fragments grow over what the threshold takes for border, so that they meet there
@@ -19,17 +23,138 @@ REACH = 1.5  # pixels that fragments grow over what the threshold takes for bord
 def over_borders(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A mask with the thin borders in it: background up to 1.5 pixels from a class is of that class.
 
-    Only there do fragments of two objects meet, and the probabilities between them are low.
+    Only there do fragments of two objects meet, and the probabilities between them are low. Of several
+    classes the nearest is taken; of equally near ones that which comes first by slice, row and column. So
+    a pixel depends on its neighbours alone.
 
     Parameters
     ----------
     mask : numpy.ndarray
         (Y, X) or (Z, Y, X) uint8, 0 background, 1..K.
     """
-    from scipy.ndimage import distance_transform_edt
+    steps = [step for step in product((-1, 0, 1), repeat=mask.ndim) if 0 < sum(map(abs, step)) <= REACH**2]
+    wide, padded = mask.copy(), np.pad(mask, 1)
+    for step in sorted(steps, key=lambda step: sum(map(abs, step))):
+        place = tuple(slice(1 + by, 1 + by + size) for by, size in zip(step, mask.shape, strict=True))
+        np.copyto(wide, padded[place], where=wide == 0)
+    return wide
 
-    far, nearest = distance_transform_edt(mask == 0, return_indices=True)
-    return np.where(far <= REACH, mask[tuple(nearest)], 0).astype(np.uint8)
+
+def inside_of(mask: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of the class that each pixel has: float32 of the mask's shape.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) or (Z, Y, X) uint8, 0 background, 1..K.
+    probabilities : numpy.ndarray
+        (..., K) float32 in [0, 1].
+    """
+    place = np.clip(mask.astype(np.intp), 1, probabilities.shape[-1])[..., None] - 1
+    return np.asarray(np.take_along_axis(probabilities, place, axis=-1)[..., 0], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """Which fragments touch, and what the network says along their common borders.
+
+    Attributes
+    ----------
+    pairs : numpy.ndarray
+        (N, 2) int64, the lower number first, each pair once.
+    sums : numpy.ndarray
+        (N,) float64: the sum of what the faces of each pair count. It is exact of probabilities that were
+        rounded to half precision, so it does not matter in how many parts it is added up.
+    faces : numpy.ndarray
+        (N,) int64: how many those are.
+    """
+
+    pairs: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    faces: NDArray[np.int64]
+
+    @classmethod
+    def of_part(
+        cls,
+        fragments: NDArray[np.integer],
+        mask: NDArray[np.uint8],
+        inside: NDArray[np.float32],
+        shape: tuple[int, ...] | None = None,
+    ) -> Contacts:
+        """Look along the borders of a part, and those that it has with the parts behind it.
+
+        Parameters
+        ----------
+        fragments : numpy.ndarray
+            (Y, X) or (Z, Y, X) integers, 0 background. Behind the part along each axis there is one more,
+            unless the image ends there.
+        mask, inside : numpy.ndarray
+            Of that shape: the class of every pixel, and its probability.
+        shape : tuple of int, optional
+            Of the part itself; else all of it.
+        """
+        shape = shape or fragments.shape
+        lower, upper, counted = [], [], []
+        for axis in range(fragments.ndim):
+            here = [slice(0, size) for size in shape]
+            here[axis] = slice(0, min(shape[axis], fragments.shape[axis] - 1))
+            behind = here.copy()
+            behind[axis] = slice(1, here[axis].stop + 1)
+            before, after = tuple(here), tuple(behind)
+            one, other = fragments[before], fragments[after]
+            touch = (one != other) & (one > 0) & (other > 0) & (mask[before] == mask[after])
+            lower.append(np.minimum(one[touch], other[touch]).astype(np.int64))
+            upper.append(np.maximum(one[touch], other[touch]).astype(np.int64))
+            counted.append(np.minimum(inside[before][touch], inside[after][touch]).astype(np.float64))
+        values = np.concatenate(counted)
+        pairs = np.stack([np.concatenate(lower), np.concatenate(upper)], axis=1)
+        return cls._added_up(pairs, values, np.ones(len(values), np.int64))
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[Contacts]) -> Contacts:
+        """Add up what was seen in all parts."""
+        every = list(parts)
+        return cls._added_up(
+            np.concatenate([one.pairs for one in every]),
+            np.concatenate([one.sums for one in every]),
+            np.concatenate([one.faces for one in every]),
+        )
+
+    @classmethod
+    def _added_up(
+        cls, pairs: NDArray[np.int64], sums: NDArray[np.float64], faces: NDArray[np.int64]
+    ) -> Contacts:
+        count = int(pairs.max(initial=0)) + 1
+        keys, of_key = np.unique(pairs[:, 0] * count + pairs[:, 1], return_inverse=True)
+        return cls(
+            np.stack([keys // count, keys % count], axis=1),
+            np.bincount(of_key, sums, len(keys)).astype(np.float64),
+            np.bincount(of_key, faces, len(keys)).astype(np.int64),
+        )
+
+    def joined(self, count: int, least: float) -> NDArray[np.int32]:
+        """Join fragments whose common border the network takes for the inside of an object.
+
+        Parameters
+        ----------
+        count : int
+            Of fragments.
+        least : float
+            Mean over the faces of a common border from which on two are one.
+
+        Returns
+        -------
+        numpy.ndarray
+            (count + 1,) int32: number of the object of each, 1..M in the order of the lowest fragments; 0
+            for background.
+        """
+        touched: Touched = [{} for _ in range(count + 1)]
+        for (low, high), total, number in zip(
+            self.pairs.tolist(), self.sums.tolist(), self.faces.tolist(), strict=True
+        ):
+            touched[low][high] = touched[high][low] = (total, number)
+        _, numbers = np.unique(_join(touched, least), return_inverse=True)
+        return np.asarray(numbers, np.int32)
 
 
 def agglomerate(
@@ -60,45 +185,16 @@ def agglomerate(
 
     Notes
     -----
-    The pair with the highest mean comes first, and after each join the means of what was joined are worked
-    out again: agglomeration by average linkage (Bailoni et al. 2022, doi:10.1109/CVPR52688.2022.01136; for
-    neurons Nunez-Iglesias et al. 2013, doi:10.1371/journal.pone.0071715).
+    The pair with the highest mean comes first, of equal ones that with the lowest numbers. After each join
+    the means of what was joined are worked out again: agglomeration by average linkage (Bailoni et al. 2022,
+    doi:10.1109/CVPR52688.2022.01136; for neurons Nunez-Iglesias et al. 2013,
+    doi:10.1371/journal.pone.0071715).
     """
-    count = int(fragments.max(initial=0))
-    if count < 2:
-        return fragments.astype(np.int32)
-    last = probabilities.shape[-1]
-    place = np.clip(mask.astype(np.intp), 1, last)[..., None] - 1
-    inside = np.take_along_axis(probabilities, place, axis=-1)[..., 0]
-    parents = _join(_contacts(fragments, mask, inside, count), least)
-    _, numbers = np.unique(parents, return_inverse=True)
-    return np.asarray(numbers[fragments], np.int32)
+    contacts = Contacts.of_part(fragments, mask, inside_of(mask, probabilities))
+    return np.asarray(contacts.joined(int(fragments.max(initial=0)), least)[fragments])
 
 
-def _contacts(
-    fragments: NDArray[np.integer], mask: NDArray[np.uint8], inside: NDArray[np.float32], count: int
-) -> Contacts:
-    """Which fragments touch: the sum of what their common faces count, and the number of those."""
-    keys, values = [], []
-    for axis in range(fragments.ndim):
-        before = tuple(slice(None, -1) if n == axis else slice(None) for n in range(fragments.ndim))
-        behind = tuple(slice(1, None) if n == axis else slice(None) for n in range(fragments.ndim))
-        one, other = fragments[before], fragments[behind]
-        touch = (one != other) & (one > 0) & (other > 0) & (mask[before] == mask[behind])
-        low, high = np.minimum(one[touch], other[touch]), np.maximum(one[touch], other[touch])
-        keys.append(low.astype(np.int64) * (count + 1) + high)
-        values.append(np.minimum(inside[before][touch], inside[behind][touch]))
-    pairs, of_pair = np.unique(np.concatenate(keys), return_inverse=True)
-    sums = np.bincount(of_pair, np.concatenate(values))
-    faces = np.bincount(of_pair)
-    contacts: Contacts = [{} for _ in range(count + 1)]
-    for pair, total, number in zip(pairs.tolist(), sums.tolist(), faces.tolist(), strict=True):
-        low, high = divmod(pair, count + 1)
-        contacts[low][high] = contacts[high][low] = (total, number)
-    return contacts
-
-
-def _join(contacts: Contacts, least: float) -> NDArray[np.intp]:
+def _join(contacts: Touched, least: float) -> NDArray[np.intp]:
     """What each fragment is joined to: the lowest number of its object."""
     parents = np.arange(len(contacts))
     waiting = [

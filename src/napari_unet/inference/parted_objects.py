@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.inference.agglomeration import over_borders
 from napari_unet.inference.joined import PartPieces, join, number_part, pieces_of_part
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.inference.joined import PieceNumber
+    from napari_unet.inference.joined import JoinedPieces, PieceNumber
     from napari_unet.settings import Separation
 
     # (rows, columns) -> (Y, X) uint8 mask, (Y, X, K) float32 probabilities, (Y, X) float32 separation.
@@ -101,16 +102,23 @@ class ObjectWay:
     Attributes
     ----------
     how : str
-        "connected", "learned", "probability" or "shape", as ``objects.way_of`` gives it.
+        "connected", "learned", "probability", "shape" or "agglomerate", as ``objects.way_of`` gives it.
     kind : str
         What the separation was trained to be, "distance" or "border".
     core : float
         Of learned ways: depth from which a pixel is of a core.
+    join : float
+        Of "agglomerate": mean probability along a common border from which on two fragments are one.
     """
 
     how: str
     kind: Separation = "none"
     core: float = 0.5
+    join: float = 0.6
+
+    def grown_into(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The pixels that cores grow into, of a mask (Y, X) uint8; one pixel along a cut side may lack."""
+        return over_borders(mask) if self.how == "agglomerate" else mask
 
     def cores(
         self,
@@ -141,6 +149,37 @@ def _peaks(
     else:
         low = high = smoothed(probability)
         highest = 1.0
+    return certain_maxima(inside, low, high, beyond, highest, rise)
+
+
+def certain_maxima(
+    inside: NDArray[np.bool_],
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    beyond: NDArray[np.bool_],
+    highest: float,
+    rise: float,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Maxima of a part, as ``objects.maxima`` finds them in the whole, and where they are certain.
+
+    Parameters
+    ----------
+    inside : numpy.ndarray
+        (Y, X) or (Z, Y, X) bool: the mask.
+    low, high : numpy.ndarray
+        Of that shape, float32: the least and the most that the height can be.
+    beyond : numpy.ndarray
+        Of that shape, bool: where the height is not known at all.
+    highest : float
+        More than the height can be there.
+    rise : float
+        Of maxima above the saddle to a higher one.
+
+    Returns
+    -------
+    height, cores, certain : numpy.ndarray
+        Of that shape.
+    """
     low = np.where(inside & ~beyond, low, 0).astype(np.float32)
     high = np.where(inside, np.where(beyond, np.float32(highest), high), 0).astype(np.float32)
     least = low - filled_up(low, lowered(inside, low, rise))
@@ -172,11 +211,15 @@ class PartCores:
         Of the cores, which do not connect over corners.
     within : numpy.ndarray
         (cores,) int64: the piece in which each core lies.
+    first_of_pieces, first_of_cores : numpy.ndarray
+        (pieces,) and (cores,) int64: place of the first pixel of each in the image, row by row.
     """
 
     pieces: PartPieces
     cores: PartPieces
     within: NDArray[np.int64]
+    first_of_pieces: NDArray[np.int64]
+    first_of_cores: NDArray[np.int64]
 
 
 def look_for_cores(
@@ -208,7 +251,7 @@ def look_for_cores(
     while True:
         window = Window.around(rows, columns, margin, shape)
         mask, probabilities, separation = read(window.rows, window.columns)
-        part = mask[window.inner]
+        part = way.grown_into(mask)[window.inner]
         height, cores, certain = _of_all_classes(mask, probabilities, separation, window, way)
         if certain[window.inner][part > 0].all():
             break
@@ -220,9 +263,21 @@ def look_for_cores(
     within = np.zeros(count + 1, np.int64)
     within[numbers.ravel()] = pieces.ravel()
     looked = PartCores(
-        pieces_of_part(part, pieces, found), pieces_of_part(of_class, numbers, count), within[1:]
-    )
+        pieces_of_part(part, pieces, found), pieces_of_part(of_class, numbers, count), within[1:],
+        _first_pixels(pieces, found, rows, columns, shape),
+        _first_pixels(numbers, count, rows, columns, shape),
+    )  # fmt: skip
     return looked, kept, numbers
+
+
+def _first_pixels(
+    numbers: NDArray[np.int32], count: int, rows: slice, columns: slice, shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """(count,) int64: place in an image (Y, X) of the first pixel of each number of a part, row by row."""
+    there, at = np.unique(numbers, return_index=True)
+    y, x = np.divmod(at[there > 0], numbers.shape[1])
+    assert len(y) == count
+    return np.asarray((y + rows.start) * shape[1] + x + columns.start, np.int64)
 
 
 def _of_all_classes(
@@ -247,6 +302,8 @@ def _of_all_classes(
 @dataclass(eq=False)
 class PartedObjects:
     """Objects of a whole image, by the numbers that pieces and cores have in its parts.
+
+    They are numbered as in an image in memory.
 
     Attributes
     ----------
@@ -275,19 +332,40 @@ def join_objects(parts: Mapping[PieceNumber, PartCores]) -> PartedObjects:
     piece_of = np.zeros(cores.count + 1, np.int64)
     for place, part in parts.items():
         piece_of[cores.numbers[place][1:]] = pieces.numbers[place][part.within]
-    whole = np.bincount(piece_of[1:], minlength=pieces.count + 1) <= 1
-    whole[0] = False
-    of_piece = np.where(whole, np.cumsum(whole), 0).astype(np.int32)
-    shared = ~whole[piece_of]
-    shared[0] = False
-    of_core = np.where(shared, whole.sum() + np.cumsum(shared), 0).astype(np.int32)
-    classes = [np.zeros(1, np.uint8), pieces.classes[whole], pieces.classes[piece_of[shared]]]
+    cores_in = np.bincount(piece_of[1:], minlength=pieces.count + 1)
+    without = cores_in == 0
+    without[0] = False
+    # Class by class: the cores first, then the pieces without one, as in an image in memory.
+    bare = np.flatnonzero(without)
+    of_class = np.concatenate([pieces.classes[piece_of[1:]], pieces.classes[bare]])
+    firsts = (
+        _firsts(cores, {place: part.first_of_cores for place, part in parts.items()})[1:],
+        _firsts(pieces, {place: part.first_of_pieces for place, part in parts.items()})[bare],
+    )
+    kind = np.repeat([0, 1], [cores.count, len(bare)])
+    order = np.lexsort((np.concatenate(firsts), kind, of_class))
+    number = np.zeros(len(order), np.int32)
+    number[order] = np.arange(1, len(order) + 1)
+    of_core = np.concatenate([[0], number[: cores.count]]).astype(np.int32)
+    of_piece = np.zeros(pieces.count + 1, np.int32)
+    of_piece[bare] = number[cores.count :]
+    alone = np.flatnonzero(cores_in[piece_of] == 1)
+    of_piece[piece_of[alone]] = of_core[alone]
+    of_core[alone] = 0
     return PartedObjects(
         {place: of_piece[own] for place, own in pieces.numbers.items()},
         {place: of_core[own] for place, own in cores.numbers.items()},
-        int(whole.sum() + shared.sum()),
-        np.concatenate(classes),
+        len(order),
+        np.concatenate([[0], of_class[order]]).astype(np.uint8),
     )
+
+
+def _firsts(joined: JoinedPieces, firsts: Mapping[PieceNumber, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """(count + 1,) int64: place of the first pixel of each whole piece."""
+    found = np.full(joined.count + 1, np.iinfo(np.int64).max)
+    for place, first in firsts.items():
+        np.minimum.at(found, joined.numbers[place][1:], first)
+    return found
 
 
 def number_parted(

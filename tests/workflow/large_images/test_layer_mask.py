@@ -110,11 +110,12 @@ def test_objects_of_very_large_masks_are_refused(monkeypatch: pytest.MonkeyPatch
         number_whole(np.zeros((10, 10), np.uint8), "a")
 
 
-@pytest.mark.parametrize("way", ["distance", "border", "probability", "shape"])
+@pytest.mark.parametrize("way", ["distance", "border", "probability", "shape", "agglomerate"])
 def test_objects_that_touch_are_counted_and_measured_as_in_memory(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.workflow.large_images.told_apart.PART", 64)
+    for module in ("told_apart", "numbering"):
+        monkeypatch.setattr(f"napari_unet.workflow.large_images.{module}.PART", 64)
     noise = np.random.default_rng(4).standard_normal((3, 150, 170))
     inside, other, depth = (ndimage.gaussian_filter(one, 4) for one in noise)
     probabilities = np.stack([0.5 + 6 * inside, 0.5 + 6 * other - 0.1], axis=-1).clip(0, 1)

@@ -49,7 +49,7 @@ def _awkward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_unet.inference.budget.LARGEST_TILE", 96)
     monkeypatch.setattr("napari_unet.inference.shared_tiles.BLOCK", 64)
     monkeypatch.setattr(large_module, "LARGEST_CHUNK", 40)
-    for module in ("told_apart", "finish", "large_stars"):
+    for module in ("told_apart", "numbering", "finish", "large_stars"):
         monkeypatch.setattr(f"napari_unet.workflow.large_images.{module}.PART", 80)
 
 
@@ -132,6 +132,11 @@ WAYS = [
     ("none", 1, {"objects": "probability", "minimum_size": 40}),
     ("none", 2, {"objects": "probability", "class_of": "pixels"}),
     ("none", 2, {"objects": "shape", "class_of": "objects", "minimum_size": 30}),
+    # Fragments that are joined where there is no border.
+    ("none", 1, {"objects": "agglomerate", "minimum_size": 30}),
+    ("none", 2, {"objects": "agglomerate", "class_of": "pixels", "join": 0.45}),
+    ("distance", 2, {"objects": "agglomerate"}),
+    ("none", 1, {"objects": "agglomerate", "refinement": 0.4, "threshold": 0.6}),
     ("distance", 2, {}),
     ("border", 2, {"minimum_size": 50}),
     ("star", 3, {}),

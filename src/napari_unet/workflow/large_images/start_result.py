@@ -79,13 +79,7 @@ class StartedResult:
 
 
 def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) -> ObjectRules | None:
-    """What decides the objects of a large image; None if they are connected pieces, or are not wanted.
-
-    Raises
-    ------
-    SettingsError
-        If fragments would have to be joined, which needs the whole image.
-    """
+    """What decides the objects of a large image; None if they are connected pieces, or are not wanted."""
     network, classes = model.recipe.network, len(model.classes)
     whole = reads_classes(settings, classes, network.separation)
     presence = asks_presence(model, settings)
@@ -95,17 +89,9 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
     how = way_of(settings, some[..., None], None if kind == "none" else some, kind)
     if not as_one and (how == "connected" or not objects):
         return None
-    if how == "agglomerate" and (whole or objects):
-        raise SettingsError(
-            "fragments of objects are not joined over blocks",
-            code="settings.objects.blocks",
-            expected="objects=shape, probability, learned or connected in blocks",
-            got="objects=agglomerate",
-            remedy="segment a part that fits into memory, or write classes without --objects",
-        )
     return ObjectRules(
-        settings, ObjectWay(how, kind, settings.core), network.separation, network.activation, model.classes,
-        whole, objects, presence,
+        settings, ObjectWay(how, kind, settings.core, settings.join), network.separation,
+        network.activation, model.classes, whole, objects, presence,
     )  # fmt: skip
 
 
@@ -160,6 +146,8 @@ def start_result(
         wanted["settings"]["link_objects"] = True
     if rules is not None and rules.way.how == "learned":
         wanted["settings"]["core"] = settings.core
+    if rules is not None and rules.way.how == "agglomerate":
+        wanted["settings"]["join"] = settings.join
     for name, one in (("probabilities", probabilities), ("disagreement", disagreement)):
         if one:
             wanted["settings"][name] = True

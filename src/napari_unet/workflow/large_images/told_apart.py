@@ -13,36 +13,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.export.label_store import ANSWERS, PRESENCE, RAW, SEPARATION, Index, LabelStore, Place
+from napari_unet.export.label_store import ANSWERS, PRESENCE, RAW, SEPARATION, Index, LabelStore
 from napari_unet.inference.joined import drop_small, join, look_at_part
 from napari_unet.inference.object_classes import LEAST, ObjectClasses
-from napari_unet.inference.parted_objects import (
-    ObjectWay,
-    PartCores,
-    PartedObjects,
-    join_objects,
-    look_for_cores,
-    number_parted,
-)
+from napari_unet.inference.parted_objects import ObjectWay
 from napari_unet.inference.postprocess import fade, mask_from_probabilities
 from napari_unet.inference.shapes.contours import lines_between, refine, refines
 from napari_unet.workflow.large_images.large_stars import find_depth, keep_middles
-from napari_unet.workflow.large_images.parts import PART, Part, Work, parts_of, side_of
+from napari_unet.workflow.large_images.numbering import (
+    Source,
+    find_numbers,
+    foreground_of,
+    read_classes,
+)
+from napari_unet.workflow.large_images.parts import PART, Part, Work, parts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.inference.joined import PartPieces, PieceNumber
-    from napari_unet.inference.parted_objects import Read, ReadCores
+    from napari_unet.inference.joined import PartPieces
     from napari_unet.inference.postprocess import Activation
     from napari_unet.settings import InferenceSettings, Separation
 
-HEIGHT, CORES, WIDE, AGREED, CLASSES, DEPTH = "height", "cores", "wide", "agreed", "classes", "depth"
+WIDE, AGREED, CLASSES, DEPTH = "wide", "agreed", "classes", "depth"
 # Of images with contours, or that may be empty as a whole: what the network says with that, and its mask.
 BASINS, SAID, FIRST = "basins", "said", "first"
 NUMBERS = "numbers"  # of the objects of a mask in the window
-FULL = 255  # how a probability of 1 is stored in 8 bits
-UNKNOWN_LABEL = 255  # in masks that people paint
 
 
 @dataclass(frozen=True)
@@ -89,12 +85,6 @@ class ObjectRules:
         return refines(self.settings, len(self.names))
 
 
-def foreground_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """(Y, X) float32: probability that a pixel is of any class."""
-    any_class = probabilities.sum(axis=-1) if activation == "softmax" else probabilities.max(axis=-1)
-    return np.asarray(np.minimum(any_class, 1), np.float32)
-
-
 def raw_mask(
     probabilities: NDArray[np.float32], settings: InferenceSettings, activation: Activation, whole: bool
 ) -> NDArray[np.uint8]:
@@ -130,68 +120,6 @@ def write_presence(store: LabelStore, index: Index, place: tuple[slice, slice], 
     store.write(PRESENCE, index, files[0], files[1], values)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where mask, probabilities and separation of an image are read from.
-
-    Attributes
-    ----------
-    mask, answers, separation : str
-        Keys of arrays; no separation: the channel behind the classes.
-    classes : int
-        Channels of the answers that are probabilities.
-    way : ObjectWay
-        Says what is needed.
-    foreground : str
-        Of which activation the classes are made one; empty: they stay.
-    """
-
-    mask: str
-    answers: str
-    separation: str
-    classes: int
-    way: ObjectWay
-    foreground: str = ""
-
-    def reader(self, store: LabelStore, index: Index) -> Read:
-        """What reads a region, as ``look_for_cores`` wants it."""
-        learned = self.way.how == "learned"
-        wants_classes = self.way.how == "probability" or (learned and self.way.kind == "border")
-
-        def read(
-            rows: slice, columns: slice
-        ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32] | None]:
-            mask = labels_of(store, self.mask, (*index, rows, columns))
-            probabilities = separation = None
-            if wants_classes:
-                probabilities = read_classes(store, self.answers, index, rows, columns, self.classes)
-                if self.foreground:
-                    softmax = "softmax" if self.foreground == "softmax" else "sigmoid"
-                    probabilities = foreground_of(probabilities, softmax)[..., None]  # type: ignore[arg-type]
-            if learned:
-                key, channel = (self.separation, 0) if self.separation else (ANSWERS, self.classes)
-                stored = store.array(key)[(*index, channel, rows, columns)]
-                separation = np.asarray(stored).astype(np.float32)
-            return mask, probabilities, separation
-
-        return read
-
-
-def read_classes(
-    store: LabelStore, key: str, index: Index, rows: slice, columns: slice, classes: int
-) -> NDArray[np.float32]:
-    """(Y, X, K) float32: probabilities of a region."""
-    stored = np.asarray(store.array(key)[(*index, slice(0, classes), rows, columns)])
-    found = np.ascontiguousarray(np.moveaxis(stored, 0, -1)).astype(np.float32)
-    return found / np.float32(FULL) if stored.dtype == np.uint8 else found
-
-
-def labels_of(store: LabelStore, key: str, place: Place) -> NDArray[np.uint8]:
-    """(Y, X) uint8: a region of a mask; what is unknown in a mask that people paint is background."""
-    mask = np.asarray(store.array(key)[place])
-    return np.where(mask == UNKNOWN_LABEL, 0, mask).astype(np.uint8) if key == "0" else mask
-
-
 def answers_of(store: LabelStore) -> str:
     """Key of the array of probabilities that the mask was made of."""
     return next(key for key in (AGREED, SAID, ANSWERS) if store.has_array(key))
@@ -216,7 +144,7 @@ def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None
 
 def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Work) -> None:
     classes = len(rules.names)
-    source = _Source(RAW, ANSWERS, "", classes, rules.way)
+    source = Source(RAW, ANSWERS, "", classes, rules.way)
     seen = float(np.asarray(store.array(PRESENCE)[index]).max()) if rules.presence else 1.0
     if rules.refines or rules.presence:
         source = _said_as_whole(store, index, rules, source, seen, work)
@@ -274,8 +202,8 @@ def _rewrite(item: _Rewrite) -> None:
 
 
 def _said_as_whole(
-    store: LabelStore, index: Index, rules: ObjectRules, source: _Source, seen: float, work: Work
-) -> _Source:
+    store: LabelStore, index: Index, rules: ObjectRules, source: Source, seen: float, work: Work
+) -> Source:
     """What was said of an image, as it is with contours, and where the image is said to be empty."""
     store.scratch(SAID, "float16", source.classes)
     store.scratch(FIRST, "uint8")
@@ -333,70 +261,6 @@ def _drop_small(store: LabelStore, key: str, parts: list[Part], minimum_size: in
         pass
 
 
-@dataclass(frozen=True, eq=False)
-class _Cores:
-    part: Part
-    source: _Source
-
-
-def _find_cores(item: _Cores) -> PartCores:
-    part, store = item.part, LabelStore.open(item.part.store)
-    shape = store.array(store.base).shape[-2:]
-    read = item.source.reader(store, part.index)
-    found, height, numbers = look_for_cores(
-        read, part.rows, part.columns, (shape[0], shape[1]), item.source.way
-    )
-    store.write(HEIGHT, part.index, part.rows, part.columns, height)
-    store.write(CORES, part.index, part.rows, part.columns, numbers.astype(np.uint32))
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class _NumberPart:
-    part: Part
-    source: _Source
-    key: str
-    of_pieces: NDArray[np.int32]
-    of_cores: dict[PieceNumber, NDArray[np.int32]]  # of the parts around
-
-
-class _TooNearError(Exception):
-    """The tables of the parts around do not reach far enough."""
-
-
-def _number_part(item: _NumberPart) -> bool:
-    """Number the objects of a part; False: tables of more parts are needed."""
-    part, store = item.part, LabelStore.open(item.part.store)
-    raw = store.array(store.base)
-    sides = side_of(raw, PART)
-
-    def read(rows: slice, columns: slice) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
-        place: Place = (*part.index, rows, columns)
-        local = np.asarray(store.array(CORES)[place])
-        cores = np.zeros(local.shape, np.int32)
-        for r in range(rows.start // sides[0], -(-rows.stop // sides[0])):
-            for c in range(columns.start // sides[1], -(-columns.stop // sides[1])):
-                if (r, c) not in item.of_cores:
-                    raise _TooNearError
-                here = tuple(
-                    slice(max(n * side - all_of_it.start, 0), (n + 1) * side - all_of_it.start)
-                    for n, side, all_of_it in zip((r, c), sides, (rows, columns), strict=True)
-                )
-                cores[here] = item.of_cores[r, c][local[here]]
-        mask = labels_of(store, item.source.mask, place)
-        return mask, np.asarray(store.array(HEIGHT)[place]), cores
-
-    reads: ReadCores = read
-    shape = raw.shape[-2:]
-    try:
-        found = number_parted(reads, part.rows, part.columns, (shape[0], shape[1]), item.of_pieces)
-    except _TooNearError:
-        return False
-    array = store.array(item.key)
-    store.write(item.key, part.index, part.rows, part.columns, found.astype(array.dtype))
-    return True
-
-
 def number_mask(
     store: LabelStore, way: ObjectWay, classes: int, answers: str, work: Work, *, stars: bool = False
 ) -> int:
@@ -422,60 +286,13 @@ def number_mask(
     int
         How many there are.
     """
-    source = _Source("0", answers, SEPARATION, classes, way)
+    source = Source("0", answers, SEPARATION, classes, way)
     if stars:
         store.scratch(DEPTH, "float16", 1)
         find_depth(store, DEPTH, (), 0, work, answers=SEPARATION)
         source = replace(source, separation=DEPTH)
     store.scratch(NUMBERS, "uint32")
     return find_numbers(store, source, NUMBERS, list(parts_of(store, "0", 0, PART, ())), work).count
-
-
-def find_numbers(
-    store: LabelStore, source: _Source, key: str, parts: list[Part], work: Work
-) -> PartedObjects:
-    """Number the objects of an image into an array.
-
-    Parameters
-    ----------
-    store : LabelStore
-        With mask and answers.
-    source : _Source
-        Which of them.
-    key : str
-        Of the array that gets numbers.
-    parts : list of Part
-        All of the image.
-    work : Work
-        Who does it.
-    """
-    store.scratch(HEIGHT, "float32")
-    store.scratch(CORES, "uint32")
-    items = [_Cores(part, source) for part in parts]
-    looked = {i.part.place: found for i, found in work.each(_find_cores, items, "Finding objects")}
-    joined = join_objects(looked)
-    todo, reach = parts, 1
-    while todo:
-        numbers = [
-            _NumberPart(part, source, key, joined.of_pieces[part.place], _around(joined, part.place, reach))
-            for part in todo
-        ]
-        done = work.each(_number_part, numbers, "Numbering objects")
-        todo = [item.part for item, finished in done if not finished]
-        reach *= 2
-    return joined
-
-
-def _around(joined: PartedObjects, place: PieceNumber, reach: int) -> dict[PieceNumber, NDArray[np.int32]]:
-    near = {}
-    for row in range(place[0] - reach, place[0] + reach + 1):
-        for column in range(place[1] - reach, place[1] + reach + 1):
-            if (row, column) in joined.of_cores:
-                near[row, column] = joined.of_cores[row, column]
-    return near
-
-
-# What follows reads the class of each object off inside it, as ``object_classes.one_class_in_each`` does.
 
 
 @dataclass(frozen=True, eq=False)
@@ -543,7 +360,7 @@ def _agree(item: _Agree) -> None:
 
 
 def _read_off_classes(
-    store: LabelStore, index: Index, rules: ObjectRules, source: _Source, work: Work
+    store: LabelStore, index: Index, rules: ObjectRules, source: Source, work: Work
 ) -> NDArray[np.int64]:
     """Find objects of any class, and let each have one; gives the numbers of ties among them."""
     classes = len(rules.names)

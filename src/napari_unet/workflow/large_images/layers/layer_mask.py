@@ -20,8 +20,9 @@ from napari_unet.inference.parted_objects import ObjectWay
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.progress import tracked
 from napari_unet.workflow.large_images.finish import halve
+from napari_unet.workflow.large_images.numbering import FULL
 from napari_unet.workflow.large_images.parts import PART, Work, one_by_one, parts_of
-from napari_unet.workflow.large_images.told_apart import FULL, number_mask
+from napari_unet.workflow.large_images.told_apart import number_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,7 @@ class LayerObjects:
 
     Attributes
     ----------
-    how, kind, core
+    how, kind, core, join
         As ``ObjectWay`` has them.
     classes : int
         Of the model.
@@ -127,6 +128,7 @@ class LayerObjects:
     core: float
     classes: int
     stars: bool = False
+    join: float = 0.6
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> LayerObjects | None:
@@ -136,7 +138,7 @@ class LayerObjects:
 
     def number(self, store: LabelStore, on_progress: OnProgress, cancel: CancelToken) -> int:
         """Number the objects of the mask as it is, into ``NUMBERS``; says how many there are."""
-        way = ObjectWay(self.how, self.kind, self.core)
+        way = ObjectWay(self.how, self.kind, self.core, self.join)
         work = Work(one_by_one, on_progress, cancel)
         return number_mask(store, way, self.classes, PROBABILITIES, work, stars=self.stars)
 

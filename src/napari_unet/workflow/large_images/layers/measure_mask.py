@@ -13,7 +13,8 @@ from napari_unet.inference.joined import JoinedPieces, join, look_at_part, numbe
 from napari_unet.metrics.object_measures import measure_objects
 from napari_unet.progress import Progress
 from napari_unet.workflow.large_images.layers.layer_mask import LayerObjects, known, open_finished_or_not
-from napari_unet.workflow.large_images.told_apart import FULL, NUMBERS
+from napari_unet.workflow.large_images.numbering import FULL
+from napari_unet.workflow.large_images.told_apart import NUMBERS
 from napari_unet.workflow.segment.predict_task import find_sample
 
 if TYPE_CHECKING:

@@ -218,15 +218,13 @@ class SegmentLayerTask:
 
     def _objects(self, model: AnyModel, store: LabelStore | None = None) -> LayerObjects | None:
         """How objects are separated; None where they are connected pieces, or the store lacks the rest."""
-        if self.settings.objects == "agglomerate":
-            return None  # which joins fragments of the whole image
         rules = rules_for(model, self.settings, objects=True)
         if rules is None or rules.way.how == "connected":
             return None
         way = rules.way
         if store is not None and way.how == "learned" and not store.has_array(SEPARATION):
             return None
-        return LayerObjects(way.how, way.kind, way.core, len(model.classes), rules.by_stars)
+        return LayerObjects(way.how, way.kind, way.core, len(model.classes), rules.by_stars, way.join)
 
     def _is_wanted(self, large: LargeImage, block: Block) -> bool:
         if self.region is None:
