@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from napari_unet.models.ensemble import AnyModel, Ensemble
     from napari_unet.models.model import Model
     from napari_unet.settings import Dimensions, Separation
 
@@ -76,7 +77,13 @@ def smooth() -> np.ndarray:
     return np.asarray(np.rint((noise - noise.min()) / np.ptp(noise) * 255), np.uint8)
 
 
-def made_model(dimensions: Dimensions, separation: Separation = "none", scale: float = 1.0) -> Model:
+def made_model(
+    dimensions: Dimensions,
+    separation: Separation = "none",
+    scale: float = 1.0,
+    classes: int = 1,
+    seed: int = 2,
+) -> Model:
     """A network of random weights of which about half of the voxels are foreground."""
     from napari_unet.models.model import Model
     from napari_unet.models.normalization import Normalization
@@ -87,9 +94,10 @@ def made_model(dimensions: Dimensions, separation: Separation = "none", scale: f
     channels = slices or 1
     settings = NetworkSettings(
         filters=2, depth=1, normalization="none", dimensions=dimensions, slices=slices,
-        input_channels=channels, separation=separation,
+        input_channels=channels, separation=separation, classes=classes,
+        activation="sigmoid" if classes == 1 else "softmax",
     )  # fmt: skip
-    network = build_network(settings, 2)
+    network = build_network(settings, seed)
     image = smooth()[:8, :32, :32].astype(np.float32)
     image = (image - image.mean()) / image.std()
     seen = image[None, ..., None] if dimensions == "3d" else np.moveaxis(image[None, :channels], 1, 3)
@@ -100,7 +108,21 @@ def made_model(dimensions: Dimensions, separation: Separation = "none", scale: f
     spread = 3 / logits.std(axis=axes)
     last.set_weights([kernel * spread, (bias - np.median(logits, axis=axes)) * spread])
     recipe = Recipe(network=settings, inference=InferenceSettings(flips="none", tile=4096, core=0.55))
-    return Model(recipe, Normalization(channels=channels, scale=scale), ("cells",), network)
+    return Model(
+        recipe, Normalization(channels=channels, scale=scale), ("cells", "others")[:classes], network
+    )
+
+
+def made_ensemble(folder: Path, *members: Model) -> Ensemble:
+    """Of these models, of which the first counts twice."""
+    from napari_unet.models.ensemble import Ensemble, Member
+    from napari_unet.models.model import save_model
+
+    paths = [save_model(model, folder / f"member-{number}") for number, model in enumerate(members)]
+    shares = [2 / (len(paths) + 1), *[1 / (len(paths) + 1)] * (len(paths) - 1)]
+    first = members[0]
+    both = tuple(Member(path, share) for path, share in zip(paths, shares, strict=True))
+    return Ensemble(first.recipe, first.normalization, first.classes, {}, both)
 
 
 def write_noise(folder: Path, thick: float) -> np.ndarray:
@@ -127,7 +149,7 @@ def write_noise(folder: Path, thick: float) -> np.ndarray:
 
 
 def mask_and_objects(
-    folder: Path, model: Model, anisotropy: float, **changes: object
+    folder: Path, model: AnyModel, anisotropy: float, **changes: object
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of em.tif as a volume that fits into memory, with these settings changed."""
     from napari_unet.data.catalog import open_images

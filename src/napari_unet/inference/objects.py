@@ -234,13 +234,21 @@ def peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) ->
     return maxima(inside, height, rise)
 
 
-def distance_within(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(Y, X) float32: distance to the mask's edge, the same to the bit wherever the mask lies in an image."""
+def distance_within(inside: NDArray[np.bool_], sides: tuple[float, ...] | None = None) -> NDArray[np.float32]:
+    """Distance to the mask's edge, the same to the bit wherever the mask lies in an image.
+
+    Parameters
+    ----------
+    inside : numpy.ndarray
+        (Y, X) or (Z, Y, X) bool: the mask.
+    sides : tuple of float, optional
+        Of a pixel along each axis; else 1.
+    """
     from scipy import ndimage
 
     if inside.all():
         return np.full(inside.shape, NOWHERE, np.float32)
-    return np.asarray(ndimage.distance_transform_edt(inside), np.float32)
+    return np.asarray(ndimage.distance_transform_edt(inside, sides), np.float32)
 
 
 def maxima(inside: NDArray[np.bool_], height: NDArray[np.float32], rise: float) -> Cores:

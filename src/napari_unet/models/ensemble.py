@@ -122,16 +122,20 @@ class Ensemble:
         ModelError
             If one is gone, was changed since, or cannot be read.
         """
-        for member in self.members:
-            model = self._loaded.get(member)
-            if model is None:
-                model = load_member(member, self.precision)
-                size = _bytes(member)
-                if self._used + size <= self.room:
-                    self._loaded[member] = model
-                    self._used += size
-            yield member, model
-            del model
+        for number, member in enumerate(self.members):
+            yield member, self.model(number)
+
+    def model(self, number: int) -> Model:
+        """One member by its number; errors as ``models``."""
+        member = self.members[number]
+        model = self._loaded.get(member)
+        if model is None:
+            model = load_member(member, self.precision)
+            size = _bytes(member)
+            if self._used + size <= self.room:
+                self._loaded[member] = model
+                self._used += size
+        return model
 
 
 AnyModel = Model | Ensemble

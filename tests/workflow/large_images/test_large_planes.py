@@ -20,11 +20,12 @@ from napari_unet.workflow.large_images.volumes import plane_plan
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 from support.tiny_models import without_graphs
-from support.volume_models import SHAPE, made_model, mask_and_objects, write_noise
+from support.volume_models import SHAPE, made_ensemble, made_model, mask_and_objects, write_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.settings import Dimensions
 
@@ -50,7 +51,7 @@ def in_memory(tmp_path: Path, model: Model, **changes: Any) -> tuple[np.ndarray,
     return mask_and_objects(tmp_path, model, 1.0, orthogonal=True, **changes)
 
 
-def in_blocks(tmp_path: Path, model: Model, image: str = "em.ome.zarr", **further: Any) -> zarr.Group:
+def in_blocks(tmp_path: Path, model: AnyModel, image: str = "em.ome.zarr", **further: Any) -> zarr.Group:
     """What is written of it block by block."""
     settings = model.recipe.inference.model_copy(update={"orthogonal": True})
     out = tmp_path / "out.ome.zarr"
@@ -119,9 +120,27 @@ def test_little_memory_makes_thinner_slabs_that_are_not_mixed_with_others(
     model = made_model("2d")
     settings = model.recipe.inference.model_copy(update={"orthogonal": True})
     planned = partial(plane_plan.plan_planes, open_lazy(tmp_path / "em.tif"), model, settings)
-    assert planned(LargeImageSettings(memory=0.1)).plan.slabs == (1, 1, 1)
+    assert planned(LargeImageSettings(memory=0.1)).plan.tile_shape == (1, 1, 1)
     assert not planned(LargeImageSettings(memory=0.1)).exact
-    assert planned(LargeImageSettings()).plan.slabs == (4, 10, 12)
+    assert planned(LargeImageSettings()).plan.tile_shape == (4, 10, 12)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_answers_along_the_axes_are_compared_as_in_memory(
+    tmp_path: Path, volume: np.ndarray, several: bool
+) -> None:
+    model: AnyModel = made_model("2d")
+    if several:
+        model = made_ensemble(tmp_path, made_model("2d"), made_model("2d", seed=3))
+    settings = model.recipe.inference.model_copy(update={"orthogonal": True})
+    samples = open_images([tmp_path / "em.tif"])
+    expected = list(segment_samples(samples, model, settings, disagreement=True))
+    apart = np.stack([one.disagreement for one in expected if one.disagreement is not None])
+    assert apart.max() > 0.2
+    found = in_blocks(tmp_path, model, disagreement=True)["0"][...]
+    assert (found != np.stack([one.mask for one in expected])).mean() < 0.0005
+    written = zarr.open_group(tmp_path / "out_disagreement.ome.zarr", mode="r")["0"][...]
+    np.testing.assert_allclose(written, apart, atol=1e-3)  # sums of intensities are rounded
 
 
 def test_thick_slices_and_three_dimensions_are_refused(tmp_path: Path, volume: np.ndarray) -> None:

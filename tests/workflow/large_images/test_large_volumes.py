@@ -30,12 +30,12 @@ from napari_unet.workflow.large_images.volumes import finish_volume, volume_plan
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 from support.tiny_models import without_graphs
-from support.volume_models import SHAPE, made_model, mask_and_objects, write_noise
+from support.volume_models import SHAPE, made_ensemble, made_model, mask_and_objects, write_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.settings import Dimensions, Separation
 
 VOXELS = 4096  # of a tile
@@ -57,12 +57,12 @@ def volume(tmp_path: Path) -> np.ndarray:
     return write_noise(tmp_path, 8.0)
 
 
-def in_memory(tmp_path: Path, model: Model, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+def in_memory(tmp_path: Path, model: AnyModel, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mask and objects as they are of a volume that fits into memory."""
     return mask_and_objects(tmp_path, model, 2.0, **changes)
 
 
-def in_blocks(tmp_path: Path, model: Model, image: str = "em.ome.zarr", **further: Any) -> zarr.Group:
+def in_blocks(tmp_path: Path, model: AnyModel, image: str = "em.ome.zarr", **further: Any) -> zarr.Group:
     """What is written of it block by block."""
     changes = further.pop("changes", {})
     settings = model.recipe.inference.model_copy(update=changes)
@@ -112,6 +112,92 @@ def test_objects_are_those_of_the_volume_in_memory(
     assert objects.max() > 3
     np.testing.assert_array_equal(found["0"][...], objects)
     assert sorted(found) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "separation", "classes", "changes"),
+    [
+        ("3d", "none", 1, {"objects": "agglomerate", "join": 0.75}),
+        ("2.5d", "none", 2, {"objects": "agglomerate", "class_of": "pixels"}),
+        ("3d", "distance", 1, {"objects": "probability"}),
+        ("3d", "none", 1, {"refinement": 0.5, "objects": "shape", "threshold": 0.6}),
+        ("3d", "border", 1, {"refinement": 0.4}),
+        ("2.5d", "distance", 1, {"refinement": 0.4, "minimum_size": 20}),
+        ("3d", "distance", 2, {}),
+        ("2.5d", "border", 2, {"minimum_size": 20}),
+    ],
+)
+def test_contours_and_all_ways_to_part_objects_are_those_of_the_volume_in_memory(
+    tmp_path: Path, volume: np.ndarray, dimensions: Dimensions, separation: Separation, classes: int,
+    changes: dict[str, Any],
+) -> None:  # fmt: skip
+    model = made_model(dimensions, separation, classes=classes)
+    mask, objects = in_memory(tmp_path, model, **changes)
+    plain, _ = in_memory(tmp_path, model, refinement=0.0, class_of="pixels")
+    if "refinement" in changes or (classes == 2 and "class_of" not in changes):
+        assert (mask != plain).sum() > 50
+    assert objects.max() > 1
+    found = in_blocks(tmp_path, model, changes=changes, objects=True)
+    np.testing.assert_array_equal(found["0"][...], objects)
+    assert sorted(found) == ["0"] + ["objects"] * (classes > 1)
+    if classes > 1:
+        np.testing.assert_array_equal(found["objects/class"][...][objects], mask)
+    alone = in_blocks(tmp_path, model, changes=changes, overwrite=True)
+    np.testing.assert_array_equal(alone["0"][...], mask)
+
+
+def test_members_of_an_ensemble_are_averaged_and_compared_as_in_memory(
+    tmp_path: Path, volume: np.ndarray
+) -> None:
+    """One of them sees slices at half their size, and has other tiles."""
+    members = made_model("3d", "distance"), made_model("3d", "distance", scale=0.5, seed=3)
+    both = made_ensemble(tmp_path, *members)
+    _, objects = in_memory(tmp_path, both)
+    expected = list(segment_samples(open_images([tmp_path / "em.tif"]), both))
+    apart = np.stack([one.disagreement for one in expected if one.disagreement is not None])
+    assert apart.max() > 0.2
+    found = in_blocks(tmp_path, both, objects=True, disagreement=True, probabilities=True)["0"][...]
+    said = zarr.open_group(tmp_path / "out_probabilities.ome.zarr", mode="r")["0"][...]
+    np.testing.assert_allclose(said, np.stack([one.probabilities[..., 0] for one in expected]), atol=1e-3)
+    written = zarr.open_group(tmp_path / "out_disagreement.ome.zarr", mode="r")["0"][...]
+    np.testing.assert_allclose(written, apart, atol=1e-3)
+    mask = np.stack([one.mask for one in expected])
+    assert ((found > 0) != (mask > 0)).mean() < 0.002  # rounding of what is resized
+    assert abs(int(found.max()) - int(objects.max())) <= 1
+
+
+def test_members_that_see_all_pixels_make_the_same_objects_to_the_voxel(
+    tmp_path: Path, volume: np.ndarray
+) -> None:
+    both = made_ensemble(tmp_path, made_model("3d", "distance"), made_model("3d", "distance", seed=3))
+    mask, objects = in_memory(tmp_path, both)
+    expected = list(segment_samples(open_images([tmp_path / "em.tif"]), both))
+    planned = volume_plan.plan_large_volume(
+        open_lazy(tmp_path / "em.ome.zarr"), both, both.recipe.inference, LargeImageSettings()
+    )
+    assert sum(map(planned.pixels, planned.blocks)) == pytest.approx(np.prod(SHAPE), rel=0.02)
+    cancel, seen = CancelToken(), []
+
+    def stop_soon(progress: Progress) -> None:
+        seen.append(progress.message)
+        if seen.count("Segmenting") == len(planned.plan) // 2 + 2:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        in_blocks(tmp_path, both, objects=True, disagreement=True, on_progress=stop_soon, cancel=cancel)
+    found = in_blocks(tmp_path, both, objects=True, disagreement=True)["0"][...]
+    np.testing.assert_array_equal(found, objects)
+    np.testing.assert_array_equal(found > 0, mask > 0)
+    written = zarr.open_group(tmp_path / "out_disagreement.ome.zarr", mode="r")["0"][...]
+    apart = np.stack([one.disagreement for one in expected if one.disagreement is not None])
+    np.testing.assert_array_equal(written, apart)
+
+
+def test_one_model_in_three_dimensions_is_not_compared_with_itself(
+    tmp_path: Path, volume: np.ndarray
+) -> None:
+    with raises_code("model.volume.several", "ensemble"):
+        in_blocks(tmp_path, made_model("3d"), disagreement=True)
 
 
 def test_a_model_that_wants_smaller_images_gets_them(tmp_path: Path, volume: np.ndarray) -> None:
@@ -207,13 +293,6 @@ def test_images_that_are_no_slices_are_told(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "em.tif", np.zeros((5, 9, 9), np.uint8), metadata={"axes": "TYX"})
     with raises_code("data.volume.slices", "--axes ZYX"):
         in_blocks(tmp_path, made_model("3d"), "em.tif")
-
-
-def test_classes_that_are_read_off_inside_objects_are_refused(tmp_path: Path, volume: np.ndarray) -> None:
-    model = made_model("3d", "distance")
-    model.classes = ("one", "two")
-    with raises_code("model.image.large", "class_of"):
-        in_blocks(tmp_path, model)
 
 
 def test_the_command_writes_a_volume_of_labels(tmp_path: Path, volume: np.ndarray) -> None:

@@ -2,7 +2,8 @@
 
 Pieces and cores are numbered part by part, and joined where parts touch. A piece with several cores is shared
 out by the watershed, part by part. So much around a part is read that nothing beyond can decide anything in
-it. ``flood`` checks that; where it fails, more is read. So memory holds a part, and tables of pieces.
+it. ``flood`` checks that; where it fails, more is read. Maxima of shape or probability are found likewise.
+So memory holds a part, and tables of pieces.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference.objects import UNKNOWN, flood
+from napari_unet.inference.agglomeration import Contacts, inside_of, over_borders
+from napari_unet.inference.objects import (
+    RISE_OF_PROBABILITY,
+    RISE_OF_SHAPE,
+    UNKNOWN,
+    distance_within,
+    flood,
+)
+from napari_unet.inference.parted_objects import certain_maxima
 from napari_unet.inference.volumes.volume_objects import SMALLEST_CORE, smoothed_volume, smoothing_reach
 
 if TYPE_CHECKING:
@@ -25,7 +34,8 @@ if TYPE_CHECKING:
     ReadBox = Callable[[Box], NDArray[Any]]
 
 AROUND = 24  # voxels that are looked at around a part at first
-SIDE = 96  # voxels of the parts that are shared out at once
+SIDE = 96  # voxels of the parts that are looked at, or shared out, at once
+PEAKS = {"shape", "probability", "agglomerate"}  # ways in which cores are maxima, not what a network learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,13 +190,22 @@ class PartedVolume:
     mask : array
         uint8, 0 background, 1..K.
     height : array or None
-        float: how deep in objects voxels lie, by the network; None: connected pieces are objects.
+        float: how deep in objects voxels lie, by the network; of other ways with cores gets that by the mask
+        or the probabilities.
     pieces, cores : array
         Of integers, for numbers in between.
     objects : array
         Of integers: gets 0 for background, 1..N.
     boxes : sequence of tuple of slice
         Parts, on a grid, slice by slice and row by row; whole files of what is on disk.
+    how : str
+        "connected", "learned", "shape", "probability" or "agglomerate", as ``objects.way_of`` gives it.
+    bricks : sequence of tuple of slice
+        Parts in which maxima are looked for, as thick as wide if that can be; whole files, too.
+    probabilities : array or None
+        (Z, Y, X, K) float32, of ways that need them.
+    join : float
+        Of "agglomerate": mean probability along a common border from which on two fragments are one.
     core : float
         Height from which on a voxel is of a core.
     smooth : bool
@@ -203,6 +222,10 @@ class PartedVolume:
     cores: Any
     objects: Any
     boxes: Sequence[Box]
+    how: str = "learned"
+    bricks: Sequence[Box] = ()
+    probabilities: Any = None
+    join: float = 0.6
     core: float = 0.5
     smooth: bool = True
     anisotropy: float = 1.0
@@ -210,8 +233,14 @@ class PartedVolume:
 
     def number(self) -> VolumeObjects:
         """Find the objects, and give each voxel the number of its own; as ``find_volume_objects``."""
+        if self.how in PEAKS:
+            self._find_peaks()
+        found = self._grow_cores()
+        return self._joined(found) if self.how == "agglomerate" else found
+
+    def _grow_cores(self) -> VolumeObjects:
         pieces = number_pieces(self._read_mask, self.boxes, self.pieces, corners=True)
-        if self.height is None:
+        if self.how == "connected":
             return self._write_pieces(pieces)
         of_core: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
 
@@ -220,7 +249,7 @@ class PartedVolume:
             of_core.append(np.asarray(self.pieces[box]).ravel()[at].astype(np.int64))
 
         cores = number_pieces(self._read_cores, self.boxes, self.cores, corners=False, on_part=within)
-        kept = cores.sizes >= SMALLEST_CORE
+        kept = cores.sizes >= (1 if self.how in PEAKS else SMALLEST_CORE)
         kept[0] = False
         piece_of = np.zeros(len(cores.sizes), np.int64)
         piece_of[cores.whole] = pieces.whole[np.concatenate(of_core)]
@@ -245,28 +274,129 @@ class PartedVolume:
 
     def _read_mask(self, box: Box) -> NDArray[np.uint8]:
         self.on_part("Joining pieces")
-        return np.asarray(self.mask[box])
+        return self._grown_into(box)
 
-    def _read_cores(self, box: Box) -> NDArray[np.uint8]:
-        self.on_part("Joining cores")
-        deep = self._heights(box) > self.core
-        return np.where(deep, np.asarray(self.mask[box]), 0).astype(np.uint8)
+    def _grown_into(self, box: Box) -> NDArray[np.uint8]:
+        """(Z, Y, X) uint8: what cores grow into in a part."""
+        if self.how != "agglomerate":
+            return np.asarray(self.mask[box])
+        wide, inner = self._with_around(box, (1, 1, 1))
+        return over_borders(np.asarray(self.mask[wide]))[inner]
 
-    def _heights(self, box: Box) -> NDArray[np.float32]:
-        """(Z, Y, X) float32 of a part, smoothed as the whole is."""
-        if not self.smooth:
-            return np.asarray(self.height[box], np.float32)
-        reach = smoothing_reach(self.anisotropy)
-        wide = tuple(
+    def _with_around(self, box: Box, reach: Sequence[int]) -> tuple[Box, Box]:
+        """So many voxels around a part, and where the part is in that."""
+        wide: Box = tuple(  # type: ignore[assignment]
             slice(max(part.start - by, 0), min(part.stop + by, size))
             for part, by, size in zip(box, reach, self.mask.shape[-3:], strict=True)
         )
-        values = smoothed_volume(np.asarray(self.height[wide], np.float32), self.anisotropy)
-        inner = tuple(
+        inner: Box = tuple(  # type: ignore[assignment]
             slice(part.start - all_of_it.start, part.stop - all_of_it.start)
             for part, all_of_it in zip(box, wide, strict=True)
         )
-        return values[inner]
+        return wide, inner
+
+    def _margins(self, margin: int) -> tuple[int, int, int]:
+        """A margin along each axis: as many slices as make the same way."""
+        return max(2, round(margin / max(self.anisotropy, 1.0))), margin, margin
+
+    def _read_cores(self, box: Box) -> NDArray[np.uint8]:
+        self.on_part("Joining cores")
+        deep = np.asarray(self.cores[box]) > 0 if self.how in PEAKS else self._heights(box) > self.core
+        return np.where(deep, np.asarray(self.mask[box]), 0).astype(np.uint8)
+
+    def _find_peaks(self) -> None:
+        """Store how high voxels lie, and where there are maxima."""
+        for box in self.bricks or self.boxes:
+            self.on_part("Finding cores")
+            shape = tuple(part.stop - part.start for part in box)
+            height, cores = np.zeros(shape, np.float32), np.zeros(shape, np.uint32)
+            for inner in _cut(shape):
+                z, y, x = (
+                    slice(of_box.start + part.start, of_box.start + part.stop)
+                    for of_box, part in zip(box, inner, strict=True)
+                )
+                height[inner], cores[inner] = self._peaks((z, y, x))
+            self.height[box] = height
+            self.cores[box] = cores
+
+    def _peaks(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Height and maxima of a part, as the whole has them: as much is read as makes them certain."""
+        part, margin = np.asarray(self.mask[box]), AROUND
+        height, cores = np.zeros(part.shape, np.float32), np.zeros(part.shape, bool)
+        for label in np.unique(part[part > 0]):
+            ours = part == label
+            while True:
+                wide, inner = self._with_around(box, self._margins(margin))
+                inside = np.asarray(self.mask[wide]) == label
+                found, peaks, certain = self._certain_peaks(wide, inside, int(label))
+                if certain[inner][ours].all():
+                    break
+                margin *= 2
+            height[ours], cores[ours] = found[inner][ours], peaks[inner][ours]
+        return height, cores
+
+    def _certain_peaks(
+        self, wide: Box, inside: NDArray[np.bool_], label: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+        """As ``volume_objects`` finds the maxima of a class: height, cores, and where both are certain."""
+        cut = [
+            (part.start > 0, part.stop < size) for part, size in zip(wide, self.mask.shape[-3:], strict=True)
+        ]
+        reach, sides = smoothing_reach(self.anisotropy), (self.anisotropy, 1.0, 1.0)
+        beyond = np.zeros(inside.shape, bool)
+        for axis, (before, behind) in enumerate(cut):
+            line = np.moveaxis(beyond, axis, 0)
+            line[: reach[axis] if before else 0] = True
+            line[len(line) - (reach[axis] if behind else 0) :] = True
+        if self.how == "probability":
+            of_class = np.asarray(self.probabilities[wide])
+            low = high = smoothed_volume(of_class[..., min(label, of_class.shape[-1]) - 1], self.anisotropy)
+            return certain_maxima(inside, low, high, beyond, 1.0, RISE_OF_PROBABILITY)
+        # Once as if the mask ended where it is cut off, once as if it never ended there.
+        low, high = (
+            smoothed_volume(self._distance(inside, cut, closed), self.anisotropy) for closed in (True, False)
+        )
+        highest = float(high.max(initial=0)) + 2 * sum(a * b for a, b in zip(reach, sides, strict=True))
+        return certain_maxima(inside, low, high, beyond, highest, RISE_OF_SHAPE)
+
+    def _distance(
+        self, inside: NDArray[np.bool_], cut: list[tuple[bool, bool]], closed: bool
+    ) -> NDArray[np.float32]:
+        padded = np.pad(inside, 1, mode="edge")
+        if closed:
+            for axis, (before, behind) in enumerate(cut):
+                line = np.moveaxis(padded, axis, 0)
+                line[0] &= not before
+                line[-1] &= not behind
+        return distance_within(padded, (self.anisotropy, 1.0, 1.0))[1:-1, 1:-1, 1:-1]
+
+    def _joined(self, fragments: VolumeObjects) -> VolumeObjects:
+        """Join fragments where the network sees no border, and number what results."""
+        seen = []
+        for box in self.boxes:
+            self.on_part("Comparing fragments")
+            z, y, x = (
+                slice(part.start, min(part.stop + 1, size))
+                for part, size in zip(box, self.mask.shape[-3:], strict=True)
+            )
+            wide = self._grown_into((z, y, x))
+            inside = inside_of(wide, np.asarray(self.probabilities[z, y, x]))
+            shape = tuple(part.stop - part.start for part in box)
+            seen.append(Contacts.of_part(np.asarray(self.objects[z, y, x]), wide, inside, shape))
+        table = Contacts.of_parts(seen).joined(fragments.count, self.join)
+        for box in self.boxes:
+            self.on_part("Numbering objects")
+            found = np.where(np.asarray(self.mask[box]) > 0, table[np.asarray(self.objects[box])], 0)
+            self.objects[box] = found.astype(np.uint32)
+        _, first = np.unique(table, return_index=True)
+        return VolumeObjects(len(first) - 1, fragments.classes[first])
+
+    def _heights(self, box: Box) -> NDArray[np.float32]:
+        """(Z, Y, X) float32 of a part, smoothed as the whole is."""
+        if not self.smooth or self.how in PEAKS:
+            return np.asarray(self.height[box], np.float32)
+        wide, inner = self._with_around(box, smoothing_reach(self.anisotropy))
+        return smoothed_volume(np.asarray(self.height[wide], np.float32), self.anisotropy)[inner]
 
     def _write_pieces(self, pieces: VolumePieces) -> VolumeObjects:
         wanted = np.arange(len(pieces.sizes)) > 0
@@ -307,23 +437,14 @@ class PartedVolume:
         """Number contested voxels as far as what is around them tells; those are contested no more."""
         lines = [np.flatnonzero(contested.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
         spans = [slice(int(there[0]), int(there[-1]) + 1) for there in lines]
-        place = tuple(
+        z, y, x = (
             slice(part.start + of_box.start + span.start, part.start + of_box.start + span.stop)
             for part, of_box, span in zip(box, inner, spans, strict=True)
         )
-        # As many slices as make the same way.
-        margins = (max(2, round(margin / max(self.anisotropy, 1.0))), margin, margin)
-        wide: Box = tuple(  # type: ignore[assignment]
-            slice(max(part.start - by, 0), min(part.stop + by, size))
-            for part, by, size in zip(place, margins, self.mask.shape[-3:], strict=True)
-        )
-        pieces, mask = np.asarray(self.pieces[wide]), np.asarray(self.mask[wide])
+        wide, within = self._with_around((z, y, x), self._margins(margin))
+        pieces, mask = np.asarray(self.pieces[wide]), self._grown_into(wide)
         markers = tables.of_cores[np.asarray(self.cores[wide])]
         height = self._heights(wide)
-        within = tuple(
-            slice(part.start - all_of_it.start, part.stop - all_of_it.start)
-            for part, all_of_it in zip(place, wide, strict=True)
-        )
         looked_at = tuple(spans)
         edge = _cut_sides(wide, self.mask.shape[-3:])
         shared = tables.contested[pieces]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from napari_unet.inference.volumes.planes import AXES, mean_of_planes
 from napari_unet.inference.volumes.volume_blocks import LARGEST_CELL, CellGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -116,6 +116,16 @@ class PlanePlan(CellGrid):
         numpy.ndarray
             (Z, Y, X, K) float32 in [0, 1], as large as ``part(cell)``.
         """
+        return mean_of_planes(list(self._along_axes(cell, answer)))
+
+    def voices(self, cell: int, answer: Callable[[int, Box], NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        """As ``CellGrid`` has them: one along each axis."""
+        for found in self._along_axes(cell, answer):
+            yield found.astype(np.float32)
+
+    def _along_axes(
+        self, cell: int, answer: Callable[[int, Box], NDArray[np.float16]]
+    ) -> Iterator[NDArray[np.float16]]:
         wanted = self.part(cell)
         found: list[list[NDArray[np.float16]]] = [[] for _ in range(AXES)]
         for tile in self.tiles_of(cell):
@@ -123,7 +133,8 @@ class PlanePlan(CellGrid):
             along = slice(max(wanted[axis].start, first) - first, min(wanted[axis].stop, last) - first)
             others = [part for n, part in enumerate(wanted) if n != axis]
             found[axis].append(np.moveaxis(answer(tile, (along, others[0], others[1])), 0, axis))
-        return mean_of_planes([np.concatenate(parts, axis=axis) for axis, parts in enumerate(found)])
+        for axis, parts in enumerate(found):
+            yield np.concatenate(parts, axis=axis)
 
 
 def plan_plane_blocks(

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,8 +45,25 @@ class CellGrid:
     full: tuple[int, int, int]
     cell: tuple[int, int, int]
 
+    def __len__(self) -> int:
+        """Tiles."""
+        raise NotImplementedError
+
     def tiles_of(self, cell: int) -> list[int]:
         """Numbers of the tiles that weigh in a cell, in their order."""
+        raise NotImplementedError
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """What decides the answers, where they depend on the tiles."""
+        raise NotImplementedError
+
+    def result(self, tile: int) -> Box:
+        """What of the result a tile answers for most."""
+        raise NotImplementedError
+
+    def voices(self, cell: int, answer: Callable[[int, Box], NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        """Answers for a cell, (Z, Y, X, K) float32 in [0, 1] each, whose mean it is; as ``blend``."""
         raise NotImplementedError
 
     @cached_property
@@ -262,6 +279,10 @@ class VolumePlan(CellGrid):
             for back, part, have in zip(self._back[1:], self.part(cell)[1:], needed[1:], strict=True)
         )
         return np.stack([apply(y, x, one) for one in total])
+
+    def voices(self, cell: int, answer: Callable[[int, Box], NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        """As ``CellGrid`` has them: there is one."""
+        yield self.blend(cell, answer)
 
     def _weights(self, tile: int, shared: list[slice]) -> Iterator[NDArray[np.float32]]:
         for axis, n, part in zip(self.tiles.axes, self._tile_place(tile), shared, strict=True):

@@ -10,6 +10,7 @@ from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
     SMOOTH,
+    distance_within,
     grown_from_cores,
     joined_from_cores,
     maxima,
@@ -131,11 +132,9 @@ def _without_specks(cores: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None, anisotropy: float) -> Cores:
     """Probability, or distance to the mask's edge, and its maxima."""
-    from scipy import ndimage
-
     if probability is None:
-        distance = ndimage.distance_transform_edt(inside, (anisotropy, 1.0, 1.0))
-        height, rise = smoothed_volume(np.asarray(distance, np.float32), anisotropy), RISE_OF_SHAPE
+        distance = distance_within(inside, (anisotropy, 1.0, 1.0))
+        height, rise = smoothed_volume(distance, anisotropy), RISE_OF_SHAPE
     else:
         height, rise = smoothed_volume(probability, anisotropy), RISE_OF_PROBABILITY
     return maxima(inside, height, rise)

@@ -11,8 +11,10 @@ import numpy as np
 
 from napari_unet.inference.ensembles.ensemble import spread_of
 from napari_unet.inference.predict import average_over_flips
+from napari_unet.inference.volumes.several_plans import SeveralPlans
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.workflow.large_images.plan import (
+    Block,
     TileRunner,
     pixel_outputs,
     read_shared_tile,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.intensities import Intensities
     from napari_unet.models.model import Model
-    from napari_unet.workflow.large_images.plan import Block, LargeImage
+    from napari_unet.workflow.large_images.plan import LargeImage
 
     Measured = tuple[Intensities, ...]  # of an image, one for each member
 
@@ -87,6 +89,10 @@ class BlockAnswers:
     def read(self, block: Block, measured: Measured) -> BlockTiles:
         """Read what the networks are shown of a block; may run in another thread than ``of``."""
         tiles: list[NDArray[np.float32] | dict[int, NDArray[np.float32]]] = []
+        if isinstance(self.large.plan, SeveralPlans):
+            member, own = self.large.plan.member_of(block.number)
+            tile = self.large.members[member].read_tile(Block(block.image, own), measured[member])
+            return BlockTiles((tile,), measured)
         for number, (large, found) in enumerate(zip(voices_of(self.large), measured, strict=True)):
             if large.shared is None:
                 tiles.append(large.read_tile(block, found))
@@ -105,6 +111,9 @@ class BlockAnswers:
         MemoryError
             If not even one tile fits; or whatever the backend raises then.
         """
+        if isinstance(self.large.plan, SeveralPlans):
+            both = zip(blocks, tiles, strict=True)
+            return [self._of_member(*self.large.plan.member_of(b.number), b.image, t) for b, t in both]
         means: list[NDArray[np.float32]] = []
         squares: list[NDArray[np.float32]] = []
         weight = 0.0
@@ -143,6 +152,14 @@ class BlockAnswers:
             return means
         spreads = (spread_of(square, weight)[..., None] for square in squares)
         return [np.concatenate(both, axis=-1) for both in zip(means, spreads, strict=True)]
+
+    def _of_member(self, member: int, own: int, image: int, tiles: BlockTiles) -> NDArray[np.float32]:
+        """What one member says of one tile of its own of a volume."""
+        model = self.model.model(member) if isinstance(self.model, Ensemble) else self.model
+        large, block = self.large.members[member], Block(image, own)
+        run: Any = self._runner(member, model, large).run
+        (outputs,) = run([block], tiles.tiles)
+        return large.plan.finish(outputs[..., : large.channels], own)
 
     def _members(self) -> Iterator[tuple[Model, LargeImage]]:
         if not isinstance(self.model, Ensemble):

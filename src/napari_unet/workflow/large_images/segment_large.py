@@ -355,9 +355,9 @@ def segment_stack(
     elif started.todo:
         local = LocalRun(started.large, model, started.store, started.key)
         local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
-    size = settings.minimum_size
+    size, rules = settings.minimum_size, rules_for(model, settings, objects=objects)
     if in_volume is not None or in_cells(model, settings):
-        finish_volume(started.store, size, on_progress, cancel, spread, in_volume)
+        finish_volume(started.store, size, on_progress, cancel, spread, in_volume, rules)
     else:
         finish_labels(
             started.store,
@@ -367,7 +367,7 @@ def segment_stack(
             spread,
             objects=objects,
             classes=model.classes,
-            rules=rules_for(model, settings, objects=objects),
+            rules=rules,
         )
         if links:
             link_slices(

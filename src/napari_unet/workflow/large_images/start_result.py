@@ -84,15 +84,21 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
     whole = reads_classes(settings, classes, network.separation)
     presence = asks_presence(model, settings)
     as_one = whole or presence or refines(settings, classes)
-    kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
-    some = np.zeros((1, 1), np.float32)
-    how = way_of(settings, some[..., None], None if kind == "none" else some, kind)
-    if not as_one and (how == "connected" or not objects):
+    way = _way(model, settings)
+    if not as_one and (way.how == "connected" or not objects):
         return None
     return ObjectRules(
-        settings, ObjectWay(how, kind, settings.core, settings.join), network.separation,
-        network.activation, model.classes, whole, objects, presence,
-    )  # fmt: skip
+        settings, way, network.separation, network.activation, model.classes, whole, objects, presence
+    )
+
+
+def _way(model: AnyModel, settings: InferenceSettings) -> ObjectWay:
+    """How touching objects are separated, with what the network says."""
+    separation = model.recipe.network.separation
+    kind: Separation = "distance" if separation in {"star", "objects"} else separation
+    some = np.zeros((1, 1), np.float32)
+    how = way_of(settings, some[..., None], None if kind == "none" else some, kind)
+    return ObjectWay(how, kind, settings.core, settings.join)
 
 
 def start_result(
@@ -151,7 +157,10 @@ def start_result(
     for name, one in (("probabilities", probabilities), ("disagreement", disagreement)):
         if one:
             wanted["settings"][name] = True
-    apart = answers or (probabilities and not cells) or (rules is not None and not cells)
+    by_slice = rules is not None and (
+        rules.as_whole or not cells
+    )  # finished slice by slice, or image by image
+    apart = answers or (probabilities and not cells) or by_slice
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"
@@ -159,9 +168,13 @@ def start_result(
 
     def plan(chunk: tuple[int, ...] | None) -> LargeImage:
         if settings.orthogonal:
-            return plan_planes(stack, model, settings, large, chunk, apart=learned)
+            return plan_planes(
+                stack, model, settings, large, chunk, apart=apart or learned, disagreement=disagreement
+            )
         if cells:
-            return plan_large_volume(stack, model, settings, large, chunk, apart=learned)
+            return plan_large_volume(
+                stack, model, settings, large, chunk, apart=apart or learned, disagreement=disagreement
+            )
         sides = None if chunk is None else (chunk[0], chunk[1])
         return plan_large_image(stack, model, settings, large, sides, apart=apart, disagreement=disagreement)
 
@@ -179,13 +192,13 @@ def start_result(
             path, shape, stack.name, classes, about, raw=raw or apart,
             probabilities=len(model.classes) if whole and not apart else 0,
             answers=min(planned.channels, len(model.classes) + 1) if apart else 0,
-            height=HEIGHTS[model.recipe.network.separation] if learned and cells else "",
+            height=HEIGHTS[model.recipe.network.separation] if learned and cells and not apart else "",
         )  # fmt: skip
     if disagreement:
         store.scratch(SPREAD, "float32")
     if asks_presence(model, settings):
         store.scratch(PRESENCE, "float32", by_file=True)
-    if probabilities and cells:
+    if cells and not apart and (probabilities or (in_volume is not None and in_volume.wants_classes)):
         store.scratch(SAID, "float16", len(model.classes))
     key = RAW if raw or apart else "0"
     there = store.written(key)
@@ -200,7 +213,7 @@ def check_together(
     Raises
     ------
     ModelError, SettingsError
-        If objects of volumes would be followed over time, or several answers compared.
+        If objects of volumes would be followed over time, or one model compared with itself.
     """
     in_3d = model.recipe.network.in_3d
     if not in_cells(model, settings):
@@ -213,48 +226,24 @@ def check_together(
             got="dimensions=3d" if in_3d else "orthogonal=true",
             remedy="leave out --over-time",
         )
-    if disagreement and in_3d:
+    if disagreement and in_3d and not isinstance(model, Ensemble):
         raise one_answer_only()
-    if disagreement:
-        raise SettingsError(
-            "three planes are not compared block by block",
-            code="settings.planes.unsupported",
-            expected="orthogonal=false",
-            remedy="leave out --disagreement or --orthogonal",
-        )
 
 
 def objects_in_volume(
     stack: LazyStack, model: AnyModel, settings: InferenceSettings
 ) -> ObjectsInVolume | None:
-    """How objects are found in three dimensions; None where each slice has its own.
-
-    Raises
-    ------
-    SettingsError
-        If objects of volumes are not found block by block in the way that the settings say.
-    """
+    """How objects are found in three dimensions; None where each slice has its own."""
     network = model.recipe.network
     if not sees_volumes(network, settings) or "z" not in dict(stack.leading):
         return None
-    way = settings.objects
-    if way == "auto":
-        way = "connected" if network.separation == "none" else "learned"
-    of_objects = reads_classes(settings, len(model.classes), network.separation)
-    if way not in ("connected", "learned") or of_objects:
-        raise SettingsError(
-            "objects of large volumes are not found in this way",
-            code="settings.objects.unsupported",
-            expected="objects auto, connected or learned, and class_of pixels",
-            got=f"objects {settings.objects}, class_of {settings.class_of}",
-            remedy="change it in the settings of the model, or leave out --objects",
-        )
     pixel, distance = stack.pixel_size, stack.slice_distance
     anisotropy = 1.0 if pixel is None or distance is None else VoxelSize(distance, pixel).anisotropy
     return ObjectsInVolume(
         model.classes,
-        way == "learned" and network.separation != "none",
+        _way(model, settings).how,
         settings.core,
+        settings.join,
         network.separation,
         anisotropy,
     )

@@ -84,6 +84,11 @@ class ObjectRules:
         """Whether contours are drawn."""
         return refines(self.settings, len(self.names))
 
+    @property
+    def as_whole(self) -> bool:
+        """Whether the mask is known only when all of the image is segmented."""
+        return self.whole or self.presence or self.refines or self.by_stars
+
 
 def raw_mask(
     probabilities: NDArray[np.float32], settings: InferenceSettings, activation: Activation, whole: bool
@@ -142,7 +147,29 @@ def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None
         _finish_image(store, index, rules, work)
 
 
-def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Work) -> None:
+def made_as_whole(
+    store: LabelStore, index: Index, rules: ObjectRules, work: Work
+) -> tuple[Source, NDArray[np.int64]]:
+    """Draw contours, empty the image where nothing is in it, draw polygons, read off classes of objects.
+
+    Parameters
+    ----------
+    store : LabelStore
+        With answers.
+    index : tuple of int
+        Of the image.
+    rules : ObjectRules
+        What of that is wanted.
+    work : Work
+        Who does it.
+
+    Returns
+    -------
+    source : Source
+        Where the mask and what belongs to it are after that.
+    ties : numpy.ndarray
+        int64, numbers of the objects that may as well be of another class.
+    """
     classes = len(rules.names)
     source = Source(RAW, ANSWERS, "", classes, rules.way)
     seen = float(np.asarray(store.array(PRESENCE)[index]).max()) if rules.presence else 1.0
@@ -153,10 +180,14 @@ def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Wor
         find_depth(store, DEPTH, index, classes, work)
         source = replace(source, separation=DEPTH)
     ties: NDArray[np.int64] = np.zeros(0, np.int64)
-    said_before = source.answers
     if rules.whole:
         ties = _read_off_classes(store, index, rules, source, work)
         source = replace(source, mask=CLASSES, answers=AGREED)
+    return source, ties
+
+
+def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Work) -> None:
+    source, ties = made_as_whole(store, index, rules, work)
     parts = list(parts_of(store, RAW, 0, PART, index))
     if rules.settings.minimum_size > 1:
         _drop_small(store, source.mask, parts, rules.settings.minimum_size, work)
@@ -166,8 +197,9 @@ def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Wor
             pass
         return
     joined = find_numbers(store, source, "0", parts, work)
-    if classes > 1:
+    if len(rules.names) > 1:
         said = joined.classes
+        said_before = SAID if rules.refines or rules.presence else ANSWERS
         tied = _ties_in(store, said_before, ties, parts, rules, work) if len(ties) else ()
         store.write_numbered(index, NumberedObjects(rules.names, said, tied))
 

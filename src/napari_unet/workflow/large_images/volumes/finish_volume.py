@@ -11,9 +11,12 @@ import numpy as np
 from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.export.label_store import ANSWERS, HEIGHT, RAW, LabelStore
 from napari_unet.inference.joined import drop_small, join, look_at_part
-from napari_unet.inference.volumes.parted_volumes import PartedVolume
+from napari_unet.inference.parted_objects import ObjectWay
+from napari_unet.inference.volumes.parted_volumes import PEAKS, PartedVolume
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.large_images.parts import one_by_one
+from napari_unet.workflow.large_images.numbering import CORES, Source
+from napari_unet.workflow.large_images.parts import Work, one_by_one
+from napari_unet.workflow.large_images.told_apart import SAID, made_as_whole
 from napari_unet.workflow.large_images.volumes.volume_run import height_of
 
 if TYPE_CHECKING:
@@ -25,13 +28,15 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Separation
     from napari_unet.workflow.large_images.parts import Spread
+    from napari_unet.workflow.large_images.told_apart import ObjectRules
 
     Index = tuple[int, ...]
 
-PIECES, CORES = "pieces", "cores"  # arrays of numbers, while objects are joined
-PASSES = {False: 2, True: 3}  # over all parts, without cores and with
+PIECES = "pieces"  # array of numbers, while objects are joined, as that of cores
+PASSES = {"connected": 2, "agglomerate": 5}  # over all parts; of other ways 3
 PART = 2**21  # voxels that are looked at together, about; whole files of the result
 WIDEST = 1024  # voxels of a part along Y and X, about
+BRICK, BRICK_SIDE = 2**24, 512  # the same of parts in which maxima are looked for
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,12 @@ class ObjectsInVolume:
     ----------
     classes : tuple of str
         Names of the classes 1..K.
-    learned : bool
-        Whether cores are where the network says that voxels lie deep in objects; else connected pieces are
-        objects.
+    how : str
+        How touching objects are separated, as ``objects.way_of`` gives it.
     core : float
-        Height from which on a voxel is of a core.
+        Of "learned": height from which on a voxel is of a core.
+    join : float
+        Of "agglomerate": mean probability along a common border from which on two fragments are one.
     separation : str
         What the network says to tell objects apart.
     anisotropy : float
@@ -79,10 +85,21 @@ class ObjectsInVolume:
     """
 
     classes: tuple[str, ...]
-    learned: bool = False
+    how: str = "connected"
     core: float = 0.5
+    join: float = 0.6
     separation: Separation = "none"
     anisotropy: float = 1.0
+
+    @property
+    def learned(self) -> bool:
+        """Whether cores are where the network says that voxels lie deep in objects."""
+        return self.how == "learned"
+
+    @property
+    def wants_classes(self) -> bool:
+        """Whether the probabilities of the classes are needed."""
+        return self.how in {"probability", "agglomerate"}
 
 
 def finish_volume(
@@ -92,6 +109,7 @@ def finish_volume(
     cancel: CancelToken,
     spread: Spread = one_by_one,
     objects: ObjectsInVolume | None = None,
+    rules: ObjectRules | None = None,
 ) -> None:
     """Finish the mask of volumes whose voxels are all there; may be done again where it was stopped.
 
@@ -107,17 +125,24 @@ def finish_volume(
         Who builds levels. Pieces are joined by this thread.
     objects : ObjectsInVolume, optional
         How objects are found, if their numbers are wanted in place of classes.
+    rules : ObjectRules, optional
+        What of each slice is made when all of it is there: contours, classes of its objects.
     """
     if store.has_array(RAW):
         for index in volumes_in(store):
+            said = SAID if store.has_array(SAID) else ANSWERS
+            source = Source(RAW, said, "", len(rules.names) if rules else 0, ObjectWay("connected"))
+            if rules is not None and rules.as_whole:
+                for z in range(store.array(RAW).shape[-3]):
+                    source, _ = made_as_whole(store, (*index, z), rules, Work(spread, on_progress, cancel))
             if minimum_size > 1:
-                _drop_small(store, index, minimum_size, on_progress, cancel)
+                _drop_small(store, index, source.mask, minimum_size, on_progress, cancel)
             if objects is not None:
-                _number(store, index, objects, on_progress, cancel)
+                _number(store, index, source, objects, on_progress, cancel)
             else:
                 parts = volume_parts(store, RAW, 0, index)
                 for part in tracked(parts, len(parts), "Writing the mask", on_progress, cancel):
-                    write_box(store, "0", index, part.box, read_box(store, RAW, index, part.box))
+                    write_box(store, "0", index, part.box, read_box(store, source.mask, index, part.box))
     for level in range(1, len(store.levels)):
         key = str(level)
         parts = [part for index in volumes_in(store) for part in volume_parts(store, key, level, index)]
@@ -130,13 +155,19 @@ def volumes_in(store: LabelStore) -> Iterator[Index]:
     yield from np.ndindex(*store.array(0).shape[:-3])
 
 
-def volume_parts(store: LabelStore, key: str, level: int, index: Index) -> list[VolumePart]:
-    """Parts of an array of a volume that are written at once, in the order of their places."""
+def volume_parts(
+    store: LabelStore, key: str, level: int, index: Index, voxels: int = 0, widest: int = 0
+) -> list[VolumePart]:
+    """Parts of an array of a volume that are written at once, in the order of their places.
+
+    They have about so many voxels, and are about so wide; else ``PART`` and ``WIDEST``.
+    """
     array = store.array(key)
     chunk, size = array.chunks[-3:], array.shape[-3:]
-    width = _multiple(chunk[2], min(WIDEST, size[2]))
-    height = _multiple(chunk[1], max(1, min(WIDEST, size[1], PART // width)))
-    depth = _multiple(chunk[0], max(1, PART // (width * height)))
+    voxels, widest = voxels or PART, widest or WIDEST
+    width = _multiple(chunk[2], min(widest, size[2]))
+    height = _multiple(chunk[1], max(1, min(widest, size[1], voxels // width)))
+    depth = _multiple(chunk[0], max(1, voxels // (width * height)))
     cut = [
         [slice(start, min(start + side, full)) for start in range(0, full, side)]
         for side, full in zip((depth, height, width), size, strict=True)
@@ -162,7 +193,12 @@ def write_box(store: LabelStore, key: str, index: Index, box: tuple[slice, ...],
 
 
 def _drop_small(
-    store: LabelStore, index: Index, minimum_size: int, on_progress: OnProgress, cancel: CancelToken
+    store: LabelStore,
+    index: Index,
+    key: str,
+    minimum_size: int,
+    on_progress: OnProgress,
+    cancel: CancelToken,
 ) -> None:
     """Drop small pieces of each slice, in place: where it is done again, nothing more is dropped."""
     slabs: dict[int, list[VolumePart]] = {}
@@ -173,14 +209,14 @@ def _drop_small(
         deep = slab[0].box[0].stop - slab[0].box[0].start
         looked: list[dict[tuple[int, int], Any]] = [{} for _ in range(deep)]
         for part in slab:
-            for z, mask in enumerate(read_box(store, RAW, index, part.box)):
+            for z, mask in enumerate(read_box(store, key, index, part.box)):
                 looked[z][part.place[1:]] = look_at_part(mask)
         joined = [join(parts) for parts in looked]
         for part in slab:
-            mask = read_box(store, RAW, index, part.box)
+            mask = read_box(store, key, index, part.box)
             areas = [one.areas[part.place[1:]] for one in joined]
             kept = np.stack([drop_small(a, b, minimum_size) for a, b in zip(mask, areas, strict=True)])
-            write_box(store, RAW, index, part.box, kept)
+            write_box(store, key, index, part.box, kept)
 
 
 @dataclass
@@ -203,46 +239,73 @@ class _InVolume:
 
 
 @dataclass
-class _OfAnswers:
-    """How deep in objects voxels lie, by what a network said slice by slice."""
+class _Said:
+    """Channels of what a network said slice by slice, (Z, Y, X, K) float32."""
 
     store: LabelStore
+    key: str
     index: Index
-    classes: int
-    separation: Separation
+    channels: slice
 
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
         z, y, x = box
-        stored = np.asarray(self.store.array(ANSWERS)[(*self.index, z, slice(None), y, x)])
-        said = np.moveaxis(stored, 1, -1).astype(np.float32)
-        mask = read_box(self.store, RAW, self.index, box)
-        return height_of(said[..., : self.classes], said[..., self.classes], mask, self.separation)
+        stored = np.asarray(self.store.array(self.key)[(*self.index, z, self.channels, y, x)])
+        return np.moveaxis(stored, 1, -1).astype(np.float32)
+
+
+@dataclass
+class _Height:
+    """How deep in objects voxels lie, by what a network said slice by slice."""
+
+    classes: _Said
+    separation: _Said
+    mask: _InVolume
+    kind: Separation
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
+        depth = self.separation[box][..., 0]
+        return (
+            height_of(self.classes[box], depth, self.mask[box], self.kind) if self.kind == "border" else depth
+        )
 
 
 def _number(
-    store: LabelStore, index: Index, wanted: ObjectsInVolume, on_progress: OnProgress, cancel: CancelToken
+    store: LabelStore,
+    index: Index,
+    source: Source,
+    wanted: ObjectsInVolume,
+    on_progress: OnProgress,
+    cancel: CancelToken,
 ) -> None:
     """Write the number of its object for each voxel of a volume."""
     for key in (PIECES, CORES):
         store.numbers(key)
     boxes = [part.box for part in volume_parts(store, RAW, 0, index)]
-    done = 0
+    bricks: list[tuple[slice, slice, slice]] = []
+    classes = len(wanted.classes)
+    said = _Said(store, source.answers, index, slice(0, classes))
+    mask = _InVolume(store, source.mask, index)
+    height: _InVolume | _Height | None = None
+    if wanted.how in PEAKS:
+        store.scratch(HEIGHT, "float32")
+        bricks = [part.box for part in volume_parts(store, RAW, 0, index, BRICK, BRICK_SIDE)]
+    if wanted.learned and store.has_answers:
+        key, first = (source.separation, 0) if source.separation else (ANSWERS, classes)
+        height = _Height(said, _Said(store, key, index, slice(first, first + 1)), mask, wanted.separation)
+    elif wanted.how != "connected":
+        height = _InVolume(store, HEIGHT, index)
+    done, total = 0, PASSES.get(wanted.how, 3) * len(boxes) + len(bricks)
 
     def on_part(words: str) -> None:
         nonlocal done
         cancel.check()
         done += 1
-        on_progress(Progress(done, PASSES[wanted.learned] * len(boxes), words))
+        on_progress(Progress(done, total, words))
 
-    height: _InVolume | _OfAnswers | None = None
-    if wanted.learned and store.has_answers:
-        height = _OfAnswers(store, index, len(wanted.classes), wanted.separation)
-    elif wanted.learned:
-        height = _InVolume(store, HEIGHT, index)
     parted = PartedVolume(
-        _InVolume(store, RAW, index), height, _InVolume(store, PIECES, index), _InVolume(store, CORES, index),
-        _InVolume(store, "0", index), boxes, wanted.core, wanted.separation != "border",
-        wanted.anisotropy, on_part,
+        mask, height, _InVolume(store, PIECES, index), _InVolume(store, CORES, index),
+        _InVolume(store, "0", index), boxes, wanted.how, bricks, said, wanted.join, wanted.core,
+        wanted.separation != "border", wanted.anisotropy, on_part,
     )  # fmt: skip
     found = parted.number()
     if len(wanted.classes) > 1:

@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_unet.data.volumes.lazy_volume import PART_VOXELS, LazyVolume, voxels_of
 from napari_unet.data.volumes.voxel_size import VoxelSize
-from napari_unet.errors import ModelError
 from napari_unet.inference.budget import ALWAYS, GIGABYTE, NATIVE_SPARE, SPARE
 from napari_unet.inference.predict import BATCH_PIXELS
 from napari_unet.inference.volumes.plane_blocks import SLAB_VOXELS, PlanePlan, plan_plane_blocks
@@ -25,7 +24,7 @@ from napari_unet.workflow.large_images.plan import Block, check_channels
 from napari_unet.workflow.large_images.volumes.volume_plan import (
     LargeVolume,
     VolumeIntensities,
-    check_voxel_by_voxel,
+    several,
 )
 from napari_unet.workflow.segment.three_planes import (
     check_cubic,
@@ -77,7 +76,7 @@ class PlaneVolume(LargeVolume):
 
     def pixels(self, block: Block) -> int:
         """Voxels of the result, of which each is answered for three times."""
-        return voxels_of(*self.plan.result(block.number)) // 3
+        return voxels_of(*self.plan.result(block.number)) // (3 * max(len(self.members), 1))
 
     def measure(self, image: int) -> Intensities:
         """Look at each slice of one volume, as the normalization wants it."""
@@ -146,7 +145,8 @@ def plan_planes(
     chunk: tuple[int, ...] | None = None,
     *,
     apart: bool = False,
-) -> PlaneVolume:
+    disagreement: bool = False,
+) -> LargeVolume:
     """Decide how the volumes of a stack are gone about in three planes.
 
     Parameters
@@ -157,25 +157,25 @@ def plan_planes(
         Whose network takes images.
     settings, large, chunk, apart
         As ``plan_large_volume``.
+    disagreement : bool
+        Whether it is wanted how far answers along the axes, of all members of an ensemble, lie apart.
 
     Raises
     ------
     DataError
         If the stack has no axis z, or its voxels are not about cubic.
     ModelError
-        If the channels do not fit the model, or objects decide the classes of their voxels, or it is an
-        ensemble.
+        If the channels do not fit the model.
     SettingsError
         If the answers of the network cannot be averaged so.
     """
     check_planes(model.recipe.network, settings)
-    if isinstance(model, Ensemble):
-        raise ModelError(
-            f"{stack.name} is too large for an ensemble in three planes",
-            code="model.image.large",
-            expected="one model",
-            remedy="take one of its members, or leave --orthogonal out",
-        )
+    if isinstance(model, Ensemble) or disagreement:
+        planned: list[LargeVolume] = []
+        for one in (one for _, one in model.models()) if isinstance(model, Ensemble) else [model]:
+            planned.append(plan_planes(stack, one, settings, large, chunk, apart=apart))
+            chunk = planned[0].chunk
+        return several(planned, model, disagreement, apart)
     volume = LazyVolume(stack)
     pixel, distance = stack.pixel_size, stack.slice_distance
     voxel = None if pixel is None or distance is None else VoxelSize(distance, pixel)
@@ -183,7 +183,6 @@ def plan_planes(
         note_unknown_size()
     slices = slices_of(model.recipe.network)
     check_channels(stack.with_neighbours(slices) if slices > 1 else stack, model)
-    check_voxel_by_voxel(stack, model, settings)
     y, x = resizing(model, pixel)
     fitting = _fitting(model, settings, large, volume)
     cell = None if chunk is None else (chunk[-3], chunk[-2], chunk[-1])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.data.volumes.lazy_volume import LazyVolume, voxels_of
-from napari_unet.errors import ModelError
 from napari_unet.export.label_store import LabelShape
 from napari_unet.inference.budget import ALWAYS, GIGABYTE, NATIVE_SPARE, SPARE
-from napari_unet.inference.object_classes import reads_classes
-from napari_unet.inference.shapes.contours import refines
 from napari_unet.inference.tiling import TILE_VOXELS
+from napari_unet.inference.volumes.several_plans import SeveralPlans
 from napari_unet.inference.volumes.volume_blocks import VolumePlan, plan_volume_blocks
 from napari_unet.models import native
 from napari_unet.models.ensemble import Ensemble
@@ -28,6 +26,7 @@ from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
 from napari_unet.workflow.segment.segment_volumes import one_answer_only
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -65,7 +64,7 @@ class LargeVolume(LargeImage):
 
     def pixels(self, block: Block) -> int:
         """Voxels of the result."""
-        return voxels_of(*self.plan.result(block.number))
+        return voxels_of(*self.plan.result(block.number)) // max(len(self.members), 1)
 
     def lacking(self, there: set[tuple[int, ...]], store: Path) -> list[Block]:
         """The tiles whose answers are needed still.
@@ -151,32 +150,6 @@ def prepare_volume(
     return tall.reshape(deep, height, width, -1)
 
 
-def check_voxel_by_voxel(stack: LazyStack, model: AnyModel, settings: InferenceSettings) -> None:
-    """Refuse what a volume in blocks cannot have.
-
-    Raises
-    ------
-    ModelError
-        If the model draws contours, or objects decide the classes of their voxels.
-    """
-    if refines(settings, len(model.classes)):
-        raise ModelError(
-            f"{stack.name} is too large for watershed contours of objects in three dimensions",
-            code="model.image.large",
-            expected="refinement 0, or slices one by one",
-            got=f"contours weighing {settings.refinement:g}",
-            remedy="take the model as it was before `napari-unet refine`",
-        )
-    if reads_classes(settings, len(model.classes), model.recipe.network.separation):
-        raise ModelError(
-            f"{stack.name} is too large for classes that are read off inside objects",
-            code="model.image.large",
-            expected="a model that gives each voxel a class",
-            got=f"class_of {settings.class_of}",
-            remedy="set class_of to pixels in the settings.json of the model",
-        )
-
-
 def plan_large_volume(
     stack: LazyStack,
     model: AnyModel,
@@ -185,6 +158,7 @@ def plan_large_volume(
     chunk: tuple[int, ...] | None = None,
     *,
     apart: bool = False,
+    disagreement: bool = False,
 ) -> LargeVolume:
     """Decide how the volumes of a stack are gone about.
 
@@ -192,8 +166,8 @@ def plan_large_volume(
     ----------
     stack : LazyStack
         With an axis z.
-    model : Model
-        Whose network takes volumes.
+    model : Model or Ensemble
+        Whose networks take volumes.
     settings : InferenceSettings
         Flips, threshold, minimum size.
     large : LargeImageSettings
@@ -202,19 +176,26 @@ def plan_large_volume(
         (Z, Y, X) of the files of a result that was begun.
     apart : bool
         Whether what the network says to tell objects apart is wanted.
+    disagreement : bool
+        Whether it is wanted how far the members of an ensemble lie apart.
 
     Raises
     ------
     DataError
         If the stack has no axis z.
     ModelError
-        If the channels do not fit the model, or objects decide the classes of their voxels.
+        If the channels do not fit the model, or one model would have to be compared with itself.
     """
     if isinstance(model, Ensemble):
+        planned = []
+        for _, one in model.models():
+            planned.append(plan_large_volume(stack, one, settings, large, chunk, apart=apart))
+            chunk = planned[0].chunk
+        return several(planned, model, disagreement, apart)
+    if disagreement:
         raise one_answer_only()
     volume = LazyVolume(stack)
     check_channels(stack, model)
-    check_voxel_by_voxel(stack, model, settings)
     network = model.inference_network
     outputs, channels = model.recipe.network.outputs, stack.shape[2]
     looked_at = [one.at_least(LOOKED_AT) for one in model.sizes.per_axis(3)]
@@ -232,3 +213,28 @@ def plan_large_volume(
     exact = plan.tile_shape == usual.tile_shape
     wanted = len(model.classes) + (SEPARATION_CHANNELS[model.recipe.network.separation] if apart else 0)
     return LargeVolume(volume, settings, plan, 1, plan.cell, exact, model.normalization, wanted)
+
+
+def several(planned: Sequence[LargeVolume], model: AnyModel, spread: bool, apart: bool) -> LargeVolume:
+    """How the members of an ensemble, or one model as a voice for each axis, go about volumes together.
+
+    Parameters
+    ----------
+    planned : sequence of LargeVolume
+        How each does, with the same cells.
+    model : Model or Ensemble
+        Which it is.
+    spread, apart : bool
+        As ``plan_large_volume`` takes them, `disagreement` and `apart`.
+    """
+    classes, first = len(model.classes), planned[0]
+    weights = [m.weight for m in model.members] if isinstance(model, Ensemble) else [1.0]
+    # What tells objects apart counts only if all members say it.
+    channels = classes + (SEPARATION_CHANNELS[model.recipe.network.separation] if apart else 0)
+    plans = tuple(one.plan for one in planned)
+    plan = SeveralPlans(first.plan.full, first.plan.cell, plans, tuple(weights), classes, spread)
+    exact = all(one.exact for one in planned)
+    members = tuple(replace(one, channels=channels) for one in planned)
+    return replace(
+        first, plan=plan, exact=exact, channels=channels, members=members, spread=spread,  # type: ignore[arg-type]
+    )  # fmt: skip

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.export.label_store import HEIGHT
+from napari_unet.export.label_store import ANSWERS, HEIGHT, SPREAD
+from napari_unet.inference.object_classes import reads_classes
+from napari_unet.inference.shapes.contours import refines
 from napari_unet.models.normalization import known_pixels
-from napari_unet.workflow.large_images.layers.layer_mask import MaskRule
-from napari_unet.workflow.large_images.told_apart import SAID
+from napari_unet.workflow.large_images.told_apart import SAID, raw_mask
 from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
 from napari_unet.workflow.large_images.volumes.volume_plan import VolumeIntensities
 
@@ -84,16 +85,23 @@ def _write_cell(
     measured: Intensities,
 ) -> None:
     index, (depth, rows, columns) = large.stack.indices[image], large.plan.part(cell)
-    _leave_blank(large, blended, image, cell, measured)
+    if large.spread:
+        blended, spread = blended[..., :-1], blended[..., -1]
+        store.write(SPREAD, (*index, depth), rows, columns, spread)
+    known = _leave_blank(large, blended, image, cell, measured)
     # Rounded as the probabilities of volumes in memory are.
     rounded = blended.astype(np.float16).astype(np.float32)
     classes = len(model.classes)
-    probabilities = rounded[..., :classes]
-    mask = MaskRule(large.settings.threshold, 0, model.recipe.network.activation).of_probabilities(
-        probabilities
-    )
+    probabilities, network = rounded[..., :classes], model.recipe.network
+    mask = known  # contours part what holds data, and the mask is made with them
+    if not refines(large.settings, classes):
+        whole = reads_classes(large.settings, classes, network.separation)
+        mask = raw_mask(probabilities, large.settings, network.activation, whole)
+    if store.has_answers:
+        said = np.moveaxis(rounded, -1, 1).astype(np.float16)
+        store.write_channels(ANSWERS, (*index, depth), rows, columns, said)
     if store.has_array(HEIGHT):
-        height = height_of(probabilities, rounded[..., classes], mask, model.recipe.network.separation)
+        height = height_of(probabilities, rounded[..., classes], mask, network.separation)
         store.write(HEIGHT, (*index, depth), rows, columns, height)
     if store.has_array(SAID):
         said = np.moveaxis(probabilities, -1, 1).astype(np.float16)
@@ -103,19 +111,25 @@ def _write_cell(
 
 def _leave_blank(
     large: LargeVolume, outputs: NDArray[np.float32], image: int, cell: int, measured: Intensities
-) -> None:
-    """Nothing is there where there are no data, or a slice is constant; as in volumes in memory."""
+) -> NDArray[np.uint8]:
+    """Nothing is there where there are no data, or a slice is constant; as in volumes in memory.
+
+    Gives (Z, Y, X) uint8: 0 there, elsewhere 1.
+    """
     depth, rows, columns = large.plan.part(cell)
+    there = np.ones(outputs.shape[:-1], np.uint8)
     if large.stack.slices.may_lack_data:
         values = large.stack.read(large.stack.indices[image], depth, rows, columns)
-        for one, of_slice in zip(values, outputs, strict=True):
+        for one, of_slice in zip(values, there, strict=True):
             known = known_pixels(one)
             if known is not None:
                 of_slice[~known] = 0
     if isinstance(measured, VolumeIntensities):
         for z in measured.blank:
             if depth.start <= z < depth.stop:
-                outputs[z - depth.start] = 0
+                there[z - depth.start] = 0
+    outputs[there == 0] = 0
+    return there
 
 
 def height_of(

@@ -1,0 +1,91 @@
+"""Objects of volumes found part by part are those of the whole volume, to the voxel and the number."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_unet.inference.volumes import parted_volumes
+from napari_unet.inference.volumes.parted_volumes import PartedVolume
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
+from napari_unet.settings import InferenceSettings
+
+SHAPE = (18, 36, 43)
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parted_volumes, "AROUND", 4)
+    monkeypatch.setattr(parted_volumes, "SIDE", 17)
+
+
+def field(seed: int, sigma: float) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(SHAPE), sigma)
+    return (0.5 + noise / (4 * noise.std())).clip(0, 1).astype(np.float16).astype(np.float32)
+
+
+def boxes(sides: tuple[int, int, int]) -> list[tuple[slice, slice, slice]]:
+    ways = [
+        [slice(a, min(a + side, size)) for a in range(0, size, side)]
+        for side, size in zip(sides, SHAPE, strict=True)
+    ]
+    return [(z, y, x) for z, y, x in product(*ways)]
+
+
+def parted(
+    mask: np.ndarray, probabilities: np.ndarray, how: str, **more: float
+) -> tuple[np.ndarray, np.ndarray]:
+    objects = np.zeros(SHAPE, np.uint32)
+    height = np.zeros(SHAPE, np.float32)
+    pieces, cores = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint32)
+    volume = PartedVolume(
+        mask,
+        height,
+        pieces,
+        cores,
+        objects,
+        boxes((9, 20, 24)),
+        how,
+        boxes((18, 20, 43)),
+        probabilities,
+        **more,
+    )
+    found = volume.number()
+    assert found.count == objects.max()
+    return objects, found.classes
+
+
+@pytest.mark.parametrize("anisotropy", [1.0, 2.5])
+@pytest.mark.parametrize("how", ["shape", "probability", "agglomerate"])
+def test_objects_are_those_of_the_whole(how: str, anisotropy: float) -> None:
+    """Of many pairs of fragments the mean is the same, so that their order decides, too."""
+    fine, coarse = field(1, 2), field(2, 6)
+    mask = np.where(fine > 0.48, 1 + (coarse > 0.5), 0).astype(np.uint8)
+    steps = np.rint(field(3, 2) * 6) / 6
+    probabilities = np.stack([steps, 1 - steps], axis=-1).astype(np.float16).astype(np.float32)
+    settings = InferenceSettings(objects=how, join=0.5)
+    expected = find_volume_objects(mask, settings, probabilities, anisotropy=anisotropy)
+    if how != "agglomerate":
+        connected = find_volume_objects(mask, InferenceSettings(objects="connected"))
+        assert expected.max() > connected.max() + 8
+    else:
+        apart = find_volume_objects(
+            mask, settings.model_copy(update={"join": 1.1}), probabilities, anisotropy=anisotropy
+        )
+        assert expected.max() < apart.max() - 8
+    found, classes = parted(mask, probabilities, how, join=0.5, anisotropy=anisotropy)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(classes[found], mask)
+
+
+@pytest.mark.parametrize("how", ["shape", "agglomerate"])
+def test_a_volume_without_background_is_one_object(how: str) -> None:
+    mask = np.ones(SHAPE, np.uint8)
+    probabilities = np.ones((*SHAPE, 1), np.float32)
+    whole = find_volume_objects(mask, InferenceSettings(objects=how), probabilities)
+    assert set(np.unique(whole)) == {1}
+    found, _ = parted(mask, probabilities, how)
+    assert set(np.unique(found)) == {1}
