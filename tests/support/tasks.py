@@ -146,10 +146,11 @@ class CopyUpper:
 
 @dataclass(frozen=True)
 class CountOn:
-    """Counts in a file, and continues from what is there; the first process is killed at 3."""
+    """Counts in a file, and continues from what is there; the first process is killed at 3, or each one."""
 
     out: Path
     resume: bool = False
+    always: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[int]:
         self.out.mkdir(exist_ok=True)
@@ -157,6 +158,6 @@ class CountOn:
         before = int(state.read_text()) if self.resume and state.exists() else 0
         for number in range(before + 1, 6):
             state.write_text(str(number))
-            if number == 3 and not before:
+            if (number == 3 and not before) or self.always:
                 os.kill(os.getpid(), signal.SIGKILL)
         return [before, int(state.read_text())]

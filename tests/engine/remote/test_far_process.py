@@ -36,7 +36,8 @@ def journey_of(task: Task[Any]) -> Journey:
     if isinstance(task, CopyUpper):
         return Journey(task, (Output(task.out),))
     if isinstance(task, CountOn):
-        return Journey(task, (Output(task.out, keep="*"),), CountOn(task.out, True), task.resume)
+        again = CountOn(task.out, True, task.always)
+        return Journey(task, (Output(task.out, keep="*"),), again, task.resume)
     return Journey(task)
 
 
@@ -156,10 +157,16 @@ def test_a_worker_that_dies_fails_its_task_and_the_next_gets_another(start: Any)
 
 def test_what_a_task_left_is_resumed_by_itself_or_when_it_is_asked_for(start: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with raises_code("compute.process.ended"):  # the worker is killed at 3
-        start().submit(CountOn(out)).wait(60)
-    assert start().submit(CountOn(out, resume=True)).wait(60) == [3, 5]
+    seen: list[Progress] = []
+    # The worker is killed at 3, and another one takes what it left.
+    assert start().submit(CountOn(out), seen.append).wait(60) == [3, 5]
     assert (out / "state.txt").read_text() == "5"
+    assert [one.message for one in seen] == ["The computing process ended. Another one resumes"]
+    # Four workers are killed, at 1, 2, 3 and 4; then it is left to a person.
+    again = tmp_path / "again"
+    with raises_code("compute.process.ended"):
+        start().submit(CountOn(again, always=True)).wait(120)
+    assert start().submit(CountOn(again, resume=True)).wait(60) == [4, 5]
     # A command that says nothing of the end of the worker: it is as if its machine was gone.
     assert start(line=("60", "0", "0")).submit(CountOn(tmp_path / "second")).wait(60) == [3, 5]
     assert (tmp_path / "second/state.txt").read_text() == "5"

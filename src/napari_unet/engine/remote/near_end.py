@@ -230,11 +230,15 @@ class FarProcess:
             self._wait_for_cut()
             since = time.monotonic()
             code = self._hang_up()
-            if code == DIED and not self._closing:
+            sent, tries = self._sent, 1
+            if code != DIED:
+                self._say("The connection was cut. Connecting again")
+            elif sent is not None and sent.journey.resumed is not None and not sent.cancelled:
+                # Another worker resumes from what this one left; ``_begin_again`` says when it is enough.
+                self._say("The computing process ended. Another one resumes")
+            elif not self._closing:
                 self._give_up(died(self._noise()))
                 return
-            tries = 1
-            self._say("The connection was cut. Connecting again")
 
     def _wait_for_cut(self) -> None:
         channel = self._channel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,11 @@ def unreachable(command: Sequence[str], noise: str, *, lost: bool = False) -> Co
 
 
 def died(noise: str) -> ComputeError:
-    """Why a worker is gone, by the last line that it wrote."""
+    """Why a worker is gone, by the last line that it wrote; what a library notes in passing is none."""
+    lines = [line for line in noise.splitlines() if not re.match(r"[IW]\d{4} ", line)]
     return ComputeError(
         "the computing process on the other machine ended in the middle of the work",
         code="compute.process.ended",
-        got=noise.splitlines()[-1][:300] if noise else "no word of it",
+        got=lines[-1][:300] if lines else "no word of it",
         remedy="try again, with less at once if its memory is short; images and masks here are untouched",
     )
