@@ -193,6 +193,17 @@ def test_the_best_weights_are_kept() -> None:
         np.testing.assert_array_equal(kept, now)
 
 
+def test_work_and_not_the_clock_decides_which_epochs_are_scored() -> None:
+    """A score takes 1.6 times what is due in an epoch: after 3 epochs 2 scores are 3.2, which is too much."""
+    settings = SETTINGS.model_copy(update={"epochs": 8, "steps_per_epoch": 2})
+    for seconds in (-1e9, 1e9):  # by the clock, all epochs would be scored, or none
+        run = training(settings, validate=lambda: 0.5)
+        run._validation_seconds = seconds
+        run.validation_pixels = round(1.6 * 0.1 * 3 * 2 * run.batches.pixels_a_step)
+        scored = [row["epoch"] for row in run.run().history if np.isfinite(row["validation_iou"])]
+        assert scored == [1, 2, 4, 5, 7, 8]  # the last one always
+
+
 def test_patience_stops_early() -> None:
     settings = SETTINGS.model_copy(update={"epochs": 50, "patience": 2})
     run = training(settings, validate=lambda: 0.5 if run.state.epoch == 1 else 0.1)  # type: ignore[has-type]

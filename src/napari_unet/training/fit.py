@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 MAX_RECOVERIES = 3
 AVERAGE_EVERY = 5  # steps; the decay is raised to this power
-VALIDATION_SHARE = 0.1  # of the time
+VALIDATION_SHARE = 0.1  # of the time, or of the work where minutes do not count
+LEARNING = 3  # times as much work as looking at as many pixels
 ASK_EVERY = 0.5  # seconds between two questions whether to stop
 
 
@@ -58,6 +59,9 @@ class Training:
         (images, targets, step) -> what the learner is shown and what it is to answer, if it is not just that.
     validate : callable, optional
         () -> score of the network as it stands, higher is better.
+    validation_pixels : int
+        That it looks at. With them, and where no minutes count, work decides which epochs are scored, not the
+        clock, so that the same seed keeps the same weights.
     save : callable, optional
         (TrainingState) -> None, called after each epoch.
     on_epoch : callable, optional
@@ -79,6 +83,7 @@ class Training:
     learner: Any = None
     prepare_batch: Callable[[Any, Any, int], tuple[Any, Any]] | None = None
     validate: Callable[[], float] | None = None
+    validation_pixels: int = 0
     save: Callable[[TrainingState], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
     stop: Callable[[], bool] | None = None
@@ -261,8 +266,7 @@ class Training:
         """Validation score of the averaged weights; NaN when skipped to keep within its share."""
         if self.validate is None:
             return math.nan
-        budget = VALIDATION_SHARE * self.state.seconds
-        if not last and self.state.epoch > 1 and self._validation_seconds > budget:
+        if not last and self.state.epoch > 1 and self._has_scored_enough():
             return math.nan
         started = time.monotonic()
         current = self._weights()
@@ -275,6 +279,14 @@ class Training:
             self.state.best_epoch = self.state.epoch
             self.state.best = [w.copy() for w in self.state.average]
         return score
+
+    def _has_scored_enough(self) -> bool:
+        state = self.state
+        if self.settings.minutes or not self.validation_pixels:
+            return self._validation_seconds > VALIDATION_SHARE * state.seconds
+        scored = sum(math.isfinite(row["validation_iou"]) for row in state.history)
+        learned = LEARNING * state.step * self.batches.pixels_a_step
+        return scored * self.validation_pixels > VALIDATION_SHARE * learned
 
     def _blend(self) -> None:
         """Take the average of the last snapshots, of as many as score best, if that beats a single one.

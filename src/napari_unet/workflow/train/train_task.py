@@ -226,6 +226,7 @@ class _Training:
             learner,
             prepare_batch,
             validate=None if validation is None else partial(self._validate, model, validation),
+            validation_pixels=0 if validation is None else validation.pixels,
             save=partial(save_state, path=state_file, fingerprint=fingerprint, content=content),
             on_epoch=self._log_epoch,
             stop=self.task.stop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ class Validation:
     model: Model
     patches: list[Patch]
     cancel: CancelToken
+
+    @property
+    def pixels(self) -> int:
+        """Of all images together."""
+        return sum(math.prod(patch.image.shape[:-1]) for patch in self.patches)
 
     def __call__(self) -> float:
         """Mean IoU at the model's threshold."""
