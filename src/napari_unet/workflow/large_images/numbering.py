@@ -38,7 +38,7 @@ def foreground_of(probabilities: NDArray[np.float32], activation: Activation) ->
 
 
 @dataclass(frozen=True)
-class Source:
+class ObjectSource:
     """Where mask, probabilities and separation of an image are read from.
 
     Attributes
@@ -131,7 +131,7 @@ class NumberedImage:
 @dataclass(frozen=True, eq=False)
 class _Cores:
     part: Part
-    source: Source
+    source: ObjectSource
 
 
 def _find_cores(item: _Cores) -> PartCores:
@@ -149,7 +149,7 @@ def _find_cores(item: _Cores) -> PartCores:
 @dataclass(frozen=True, eq=False)
 class _NumberPart:
     part: Part
-    source: Source
+    source: ObjectSource
     key: str
     of_pieces: NDArray[np.int32]
     of_cores: dict[PieceNumber, NDArray[np.int32]]  # of the parts around
@@ -192,14 +192,16 @@ def _number_part(item: _NumberPart) -> bool:
     return True
 
 
-def find_numbers(store: LabelStore, source: Source, key: str, parts: list[Part], work: Work) -> NumberedImage:
+def find_numbers(
+    store: LabelStore, source: ObjectSource, key: str, parts: list[Part], work: Work
+) -> NumberedImage:
     """Number the objects of an image into an array.
 
     Parameters
     ----------
     store : LabelStore
         With mask and answers.
-    source : Source
+    source : ObjectSource
         Which of them.
     key : str
         Of the array that gets numbers.
@@ -230,7 +232,7 @@ def find_numbers(store: LabelStore, source: Source, key: str, parts: list[Part],
 @dataclass(frozen=True, eq=False)
 class _Borders:
     part: Part
-    source: Source
+    source: ObjectSource
 
 
 def _look_at_borders(item: _Borders) -> Contacts:
@@ -249,7 +251,7 @@ def _look_at_borders(item: _Borders) -> Contacts:
 @dataclass(frozen=True, eq=False)
 class _JoinPart:
     part: Part
-    source: Source
+    source: ObjectSource
     key: str
     table: NDArray[np.int32]
 
@@ -261,7 +263,9 @@ def _join_part(item: _JoinPart) -> None:
     store.write(item.key, part.index, part.rows, part.columns, found.astype(store.array(item.key).dtype))
 
 
-def _grow_cores(store: LabelStore, source: Source, key: str, parts: list[Part], work: Work) -> NumberedImage:
+def _grow_cores(
+    store: LabelStore, source: ObjectSource, key: str, parts: list[Part], work: Work
+) -> NumberedImage:
     """Find cores and let them grow, into an array of numbers."""
     store.scratch(HEIGHT, "float32")
     store.scratch(CORES, "uint32")

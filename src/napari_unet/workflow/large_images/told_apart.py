@@ -21,7 +21,7 @@ from napari_unet.inference.postprocess import fade, mask_from_probabilities
 from napari_unet.inference.shapes.contours import lines_between, refine, refines
 from napari_unet.workflow.large_images.large_stars import find_depth, keep_middles
 from napari_unet.workflow.large_images.numbering import (
-    Source,
+    ObjectSource,
     find_numbers,
     foreground_of,
     read_classes,
@@ -149,7 +149,7 @@ def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None
 
 def made_as_whole(
     store: LabelStore, index: Index, rules: ObjectRules, work: Work
-) -> tuple[Source, NDArray[np.int64]]:
+) -> tuple[ObjectSource, NDArray[np.int64]]:
     """Draw contours, empty the image where nothing is in it, draw polygons, read off classes of objects.
 
     Parameters
@@ -165,13 +165,13 @@ def made_as_whole(
 
     Returns
     -------
-    source : Source
+    source : ObjectSource
         Where the mask and what belongs to it are after that.
     ties : numpy.ndarray
         int64, numbers of the objects that may as well be of another class.
     """
     classes = len(rules.names)
-    source = Source(RAW, ANSWERS, "", classes, rules.way)
+    source = ObjectSource(RAW, ANSWERS, "", classes, rules.way)
     seen = float(np.asarray(store.array(PRESENCE)[index]).max()) if rules.presence else 1.0
     if rules.refines or rules.presence:
         source = _said_as_whole(store, index, rules, source, seen, work)
@@ -234,8 +234,8 @@ def _rewrite(item: _Rewrite) -> None:
 
 
 def _said_as_whole(
-    store: LabelStore, index: Index, rules: ObjectRules, source: Source, seen: float, work: Work
-) -> Source:
+    store: LabelStore, index: Index, rules: ObjectRules, source: ObjectSource, seen: float, work: Work
+) -> ObjectSource:
     """What was said of an image, as it is with contours, and where the image is said to be empty."""
     store.scratch(SAID, "float16", source.classes)
     store.scratch(FIRST, "uint8")
@@ -318,7 +318,7 @@ def number_mask(
     int
         How many there are.
     """
-    source = Source("0", answers, SEPARATION, classes, way)
+    source = ObjectSource("0", answers, SEPARATION, classes, way)
     if stars:
         store.scratch(DEPTH, "float16", 1)
         find_depth(store, DEPTH, (), 0, work, answers=SEPARATION)
@@ -392,7 +392,7 @@ def _agree(item: _Agree) -> None:
 
 
 def _read_off_classes(
-    store: LabelStore, index: Index, rules: ObjectRules, source: Source, work: Work
+    store: LabelStore, index: Index, rules: ObjectRules, source: ObjectSource, work: Work
 ) -> NDArray[np.int64]:
     """Find objects of any class, and let each have one; gives the numbers of ties among them."""
     classes = len(rules.names)

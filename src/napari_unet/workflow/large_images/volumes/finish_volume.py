@@ -14,7 +14,7 @@ from napari_unet.inference.joined import drop_small, join, look_at_part
 from napari_unet.inference.parted_objects import ObjectWay
 from napari_unet.inference.volumes.parted_volumes import PEAKS, PartedVolume
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.large_images.numbering import CORES, Source
+from napari_unet.workflow.large_images.numbering import CORES, ObjectSource
 from napari_unet.workflow.large_images.parts import Work, one_by_one
 from napari_unet.workflow.large_images.told_apart import SAID, made_as_whole
 from napari_unet.workflow.large_images.volumes.volume_run import height_of
@@ -131,7 +131,7 @@ def finish_volume(
     if store.has_array(RAW):
         for index in volumes_in(store):
             said = SAID if store.has_array(SAID) else ANSWERS
-            source = Source(RAW, said, "", len(rules.names) if rules else 0, ObjectWay("connected"))
+            source = ObjectSource(RAW, said, "", len(rules.names) if rules else 0, ObjectWay("connected"))
             if rules is not None and rules.as_whole:
                 for z in range(store.array(RAW).shape[-3]):
                     source, _ = made_as_whole(store, (*index, z), rules, Work(spread, on_progress, cancel))
@@ -239,7 +239,7 @@ class _InVolume:
 
 
 @dataclass
-class _Said:
+class _Channels:
     """Channels of what a network said slice by slice, (Z, Y, X, K) float32."""
 
     store: LabelStore
@@ -257,8 +257,8 @@ class _Said:
 class _Height:
     """How deep in objects voxels lie, by what a network said slice by slice."""
 
-    classes: _Said
-    separation: _Said
+    classes: _Channels
+    separation: _Channels
     mask: _InVolume
     kind: Separation
 
@@ -272,7 +272,7 @@ class _Height:
 def _number(
     store: LabelStore,
     index: Index,
-    source: Source,
+    source: ObjectSource,
     wanted: ObjectsInVolume,
     on_progress: OnProgress,
     cancel: CancelToken,
@@ -283,7 +283,7 @@ def _number(
     boxes = [part.box for part in volume_parts(store, RAW, 0, index)]
     bricks: list[tuple[slice, slice, slice]] = []
     classes = len(wanted.classes)
-    said = _Said(store, source.answers, index, slice(0, classes))
+    said = _Channels(store, source.answers, index, slice(0, classes))
     mask = _InVolume(store, source.mask, index)
     height: _InVolume | _Height | None = None
     if wanted.how in PEAKS:
@@ -291,7 +291,7 @@ def _number(
         bricks = [part.box for part in volume_parts(store, RAW, 0, index, BRICK, BRICK_SIDE)]
     if wanted.learned and store.has_answers:
         key, first = (source.separation, 0) if source.separation else (ANSWERS, classes)
-        height = _Height(said, _Said(store, key, index, slice(first, first + 1)), mask, wanted.separation)
+        height = _Height(said, _Channels(store, key, index, slice(first, first + 1)), mask, wanted.separation)
     elif wanted.how != "connected":
         height = _InVolume(store, HEIGHT, index)
     done, total = 0, PASSES.get(wanted.how, 3) * len(boxes) + len(bricks)
