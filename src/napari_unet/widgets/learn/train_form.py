@@ -40,11 +40,11 @@ ABOUT = {
     "fast": "fast: an encoder pretrained on ImageNet, good within minutes",
     "accurate": "accurate: 32 filters, stronger augmentation, hours",
     "paper": "paper: the U-Net of 2015, 64 filters, unpadded",
-    "tgs-salt": "tgs-salt: for seismic tiles of the TGS Salt challenge, pretrained on ImageNet",
-    "ultrasound-nerve": "ultrasound-nerve: for the frames of Ultrasound Nerve Segmentation, pretrained on ImageNet",
+    "tgs-salt": "tgs-salt: for seismic tiles of that challenge, pretrained on ImageNet",
+    "ultrasound-nerve": "ultrasound-nerve: for frames of that challenge, pretrained on ImageNet",
     "isbi2012": "isbi2012: for membranes in electron microscopy",
     "dsb2018": "dsb2018: for nuclei of any look, touching ones separated",
-    "cell-tracking": "cell-tracking: for cells numbered one by one, touching ones separated, pretrained on ImageNet",
+    "cell-tracking": "cell-tracking: for numbered cells, touching ones separated, pretrained on ImageNet",
 }
 FIRST = ("encoder_unet", "unet")  # of the list
 SETTINGS_HEIGHT = 140  # pixels
