@@ -83,6 +83,8 @@ class CorrectionStore(MemoryStore):
         self._shapes, self._stems, self._lock = shapes, stems, lock
         self._known: set[str] = set()  # images whose file was read or written
         self._settled: dict[str, int] = {}  # last stroke that is in mask and history
+        self._starts: dict[str, Correction] = {}  # what a person starts from, until that is on the disk
+        self._journaled = 0  # last stroke that is in the journal, as all are that came ahead of it
         self._saving = ""  # id of the image whose mask is being written
 
     def open(self) -> Restored:
@@ -102,6 +104,7 @@ class CorrectionStore(MemoryStore):
                     restored[stroke.image] = max(before + stroke.begun, 1)
             except DataError as error:
                 problems.append(error.sentence)
+        self._journaled = self.last
         return Restored(sum(restored.values()), len(restored), tuple(dict.fromkeys(problems)))
 
     def _restore(self, stroke: Stroke) -> bool:
@@ -116,7 +119,9 @@ class CorrectionStore(MemoryStore):
             if stored is None:
                 # Only where somebody removed the mask: the strokes at least are shown.
                 empty = np.zeros(self._shapes.get(identifier, stroke.shape), np.uint8)
-                stored = self.put(identifier, Correction(empty, empty > 0, empty.copy(), CorrectionStats()))
+                stored = super().put(
+                    identifier, Correction(empty, empty > 0, empty.copy(), CorrectionStats())
+                )
             self.take(stroke, stored)
             return True
         self._waiting.setdefault(identifier, []).append(stroke)
@@ -156,6 +161,11 @@ class CorrectionStore(MemoryStore):
         self._let_go()
         return stored
 
+    def put(self, identifier: str, stored: Correction) -> Correction:
+        """Take in what a person starts from; it is saved as it is, ahead of the first stroke."""
+        self._starts[identifier] = frozen(stored)
+        return super().put(identifier, stored)
+
     def journal_is_full(self) -> bool:
         """Whether all masks should be saved now; once that was said, not until as much is written again."""
         if self.journal.written <= JOURNAL_BYTES:
@@ -167,6 +177,7 @@ class CorrectionStore(MemoryStore):
         """Know nothing of an image any more; its file is set aside when the next is written."""
         super().forget(identifier)
         self._known.discard(identifier)
+        self._starts.pop(identifier, None)
 
     def history(self, identifier: str) -> list[Stroke]:
         """Every stroke on an image, the oldest first.
@@ -196,10 +207,14 @@ class CorrectionStore(MemoryStore):
 
     def append(self, strokes: Iterable[Stroke]) -> None:
         """Write strokes to the journal; raises OSError."""
+        strokes = tuple(strokes)
         self.journal.append(strokes)
+        self._journaled = max([self._journaled, *(s.number for s in strokes)])
 
     def save(self, identifier: str) -> None:
         """Write the mask of an image and its history, and let the journal go where all is written.
+
+        Of an image that has no file yet only what the person started from is written: strokes come behind it.
 
         Raises
         ------
@@ -207,15 +222,20 @@ class CorrectionStore(MemoryStore):
             If that fails; it may be tried again.
         """
         with self._lock:
-            stored = self._loaded.get(identifier)
+            start = self._starts.pop(identifier, None)
+            stored = start or self._loaded.get(identifier)
             dirty = identifier in self._dirty
             if stored is not None and dirty:
                 frozen(stored)  # a stroke that comes meanwhile goes to another array
-            through = self.stats_of(identifier).number
+            through = (self.stats_of(identifier) if start is None else start.stats).number
             waiting = [s for s in self._waiting.get(identifier, ()) if s.number <= through]
-            self._dirty.pop(identifier, None)
+            if through == self.stats_of(identifier).number:
+                self._dirty.pop(identifier, None)
             self._saving = identifier
         try:
+            # No mask has a stroke that neither journal nor history has, should the program be killed here.
+            if early := [s for s in waiting if s.number > self._journaled]:
+                self.journal.append(early)
             if stored is not None and dirty:
                 if identifier not in self._known:
                     self.masks.set_aside(identifier)  # what is there nevertheless could not be read
@@ -228,6 +248,8 @@ class CorrectionStore(MemoryStore):
                 self._saving = ""
                 if dirty:
                     self._dirty.setdefault(identifier)
+                if start is not None:
+                    self._starts.setdefault(identifier, start)
             raise
         with self._lock:
             self._saving = ""
