@@ -22,6 +22,7 @@ from napari_unet.data.volumes.slices import (
 )
 from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.data.volumes.voxel_size import VoxelSize, parse_voxel_size, read_voxel_size
+from napari_unet.errors import DataError
 from napari_unet.progress import CancelToken, ignore_progress
 from support.errors import raises_code
 
@@ -98,6 +99,17 @@ def test_neighbours_are_channels_and_the_volume_is_mirrored_at_its_ends(tmp_path
     samples = open_dataset(write_pair(tmp_path)).samples
     channels = [list(with_neighbours(samples[z], 5).read_image()[0, 0]) for z in (0, 1, 6, 11)]
     assert channels == [[2, 1, 0, 1, 2], [1, 0, 1, 2, 3], [4, 5, 6, 7, 8], [9, 10, 11, 10, 9]]
+
+
+def test_the_volume_is_mirrored_at_a_damaged_slice(tmp_path: Path) -> None:
+    for number in range(5):
+        tifffile.imwrite(tmp_path / f"cut{number}.tif", np.full((4, 5), number, np.uint8))
+    (tmp_path / "cut3.tif").write_bytes(b"II*\0 and no more")
+    samples = open_images([tmp_path])
+    seen = {s.id: list(with_neighbours(s, 3).read_image()[0, 0]) for s in samples if s.id != "cut3"}
+    assert seen == {"cut0": [1, 0, 1], "cut1": [0, 1, 2], "cut2": [1, 2, 1], "cut4": [4, 4, 4]}
+    with pytest.raises(DataError):
+        with_neighbours(next(s for s in samples if s.id == "cut3"), 3).read_image()
 
 
 def test_an_image_that_is_no_slice_is_its_own_neighbour(tmp_path: Path) -> None:

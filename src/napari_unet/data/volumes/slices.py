@@ -172,7 +172,7 @@ class NeighbourLoader:
     """Reads a slice with its neighbours: () -> (Y, X, slices * C), the first slice's channels first.
 
     Beyond the first and the last slice the volume is mirrored, as tiles are at the borders of an image. So
-    is it at a slice that is missing, or of another size.
+    is it at a slice that is missing, damaged, or of another size.
 
     Attributes
     ----------
@@ -208,7 +208,10 @@ class NeighbourLoader:
     ) -> list[NDArray[np.generic]]:
         found = []
         for load in side:
-            image = read_slice(load)
+            try:
+                image = read_slice(load)
+            except DataError:
+                break  # the error is said where that slice itself is read
             if image.shape != middle.shape:
                 break
             found.append(image.astype(middle.dtype, copy=False))
