@@ -119,6 +119,11 @@ class NetworkSettings(Settings):
         return self
 
     @property
+    def seen_slices(self) -> int:
+        """Slices that a network of images sees as channels; 1 of one that sees an image alone."""
+        return self.slices if self.dimensions == "2.5d" else 1
+
+    @property
     def in_3d(self) -> bool:
         """Whether the network takes volumes, (N, Z, Y, X, C)."""
         return self.dimensions == "3d"

@@ -98,9 +98,7 @@ class ModelCard:
         colour : bool or None
             Whether they are red, green and blue of one colour; None where nobody says so.
         """
-        network = self.recipe.network
-        slices = network.slices if network.dimensions == "2.5d" else 1
-        of_slice = normalization_of_slices(self.normalization, slices)
+        of_slice = normalization_of_slices(self.normalization, self.recipe.network.seen_slices)
         wanted = of_slice.channels
         if of_slice.takes(channels, colour):
             return ""

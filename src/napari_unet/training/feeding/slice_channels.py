@@ -69,10 +69,11 @@ def with_seen_slices(sample: Sample, network: NetworkSettings) -> Sample:
     network : NetworkSettings
         Of the network.
     """
-    if network.dimensions != "2.5d":
+    slices = network.seen_slices
+    if slices == 1:
         return sample
-    fit = SliceChannels(network.input_channels // network.slices, *channels_of(sample), sample.id)
-    return with_neighbours(sample, network.slices, fit)
+    fit = SliceChannels(network.input_channels // slices, *channels_of(sample), sample.id)
+    return with_neighbours(sample, slices, fit)
 
 
 def dataset_with_seen_slices(dataset: Dataset, network: NetworkSettings) -> Dataset:

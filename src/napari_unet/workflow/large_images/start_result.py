@@ -28,7 +28,6 @@ from napari_unet.workflow.large_images.told_apart import SAID, ObjectRules
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume
 from napari_unet.workflow.large_images.volumes.plane_plan import plan_planes
 from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
-from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.segment_volumes import one_answer_only
 from napari_unet.workflow.segment.three_planes import sees_volumes
 
@@ -256,7 +255,7 @@ def in_cells(model: AnyModel, settings: InferenceSettings) -> bool:
 
 def as_seen(stack: LazyStack, model: AnyModel) -> LazyStack:
     """A stack as a model sees it: each slice with its neighbours, if it sees several as channels."""
-    seen = slices_seen(model)
+    seen = model.recipe.network.seen_slices
     return stack if stack.seen == seen else stack.with_neighbours(seen)
 
 

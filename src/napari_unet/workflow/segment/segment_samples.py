@@ -30,7 +30,7 @@ from napari_unet.settings import RAYS, InferenceSettings
 from napari_unet.training.feeding.slice_channels import with_seen_slices
 from napari_unet.workflow.segment.fitting_scale import FittingScale
 from napari_unet.workflow.segment.segment_volumes import by_volumes, one_answer_only
-from napari_unet.workflow.segment.three_planes import by_planes, sees_volumes, slices_of
+from napari_unet.workflow.segment.three_planes import by_planes, sees_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -165,7 +165,7 @@ def segment_samples(
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     blanks: Blanks = {}
     if settings.orthogonal:
-        of_slices = normalization_of_slices(model.normalization, slices_seen(model))
+        of_slices = normalization_of_slices(model.normalization, model.recipe.network.seen_slices)
         readable = _readable(samples, on_problem, of_slices, blanks)
         results = by_planes(
             readable, model, settings, cancel, on_problem, on_slices, disagreement=disagreement
@@ -320,7 +320,7 @@ def _readable(
 
     With a network each has the slices around it as channels, if the network sees them.
     """
-    slices = 1 if network is None else slices_of(network)
+    slices = 1 if network is None else network.seen_slices
     for sample in samples:
         try:
             image = (sample if network is None else with_seen_slices(sample, network)).read_image()
@@ -345,11 +345,6 @@ def _middle(image: NDArray[np.generic], slices: int) -> NDArray[np.generic]:
         return image
     channels = image.shape[2] // slices
     return image[..., slices // 2 * channels : (slices // 2 + 1) * channels]
-
-
-def slices_seen(model: AnyModel) -> int:
-    """How many slices a model sees as channels; 1 of one that sees an image alone."""
-    return slices_of(model.recipe.network)
 
 
 def _note_blank(sample: Sample, image: NDArray[np.generic], blanks: Blanks) -> None:

@@ -43,11 +43,6 @@ def sees_volumes(network: NetworkSettings, settings: InferenceSettings) -> bool:
     return network.dimensions != "2d" or settings.orthogonal
 
 
-def slices_of(network: NetworkSettings) -> int:
-    """How many slices a network of images sees as channels."""
-    return network.slices if network.dimensions == "2.5d" else 1
-
-
 def check_planes(network: NetworkSettings, settings: InferenceSettings) -> None:
     """Refuse networks whose answers along three axes cannot be averaged.
 
@@ -215,7 +210,7 @@ class _Planes:
 
     def __init__(self, run: Sequence[Sample], images: list[NDArray[np.generic]], model: AnyModel) -> None:
         network = model.recipe.network
-        self.slices, self.name = slices_of(network), _name(run)
+        self.slices, self.name = network.seen_slices, _name(run)
         of_slices = normalization_of_slices(model.normalization, self.slices)
         channels = channels_of(run[0])
         before, behind = around(
@@ -284,5 +279,5 @@ def plane_network(
     scale = model.normalization.scale
     return PlaneNetwork(
         model.predictor(separation=network.separation != "none", presence=False), model.sizes, settings,
-        slices_of(network), scales or (scale, scale, scale),
+        network.seen_slices, scales or (scale, scale, scale),
     )  # fmt: skip

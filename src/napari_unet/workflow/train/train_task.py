@@ -33,7 +33,6 @@ from napari_unet.training.feeding.weight_maps import class_weights
 from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
-from napari_unet.workflow.segment.three_planes import slices_of
 from napari_unet.workflow.train.choose_rehearsal import choose_rehearsal, choose_volume_rehearsal
 from napari_unet.workflow.train.fit_object_confidence import fit_object_confidence
 from napari_unet.workflow.train.recipes import recipe
@@ -281,7 +280,7 @@ class _Training:
         network, training, count = data.recipe.network, data.recipe.training, self.task.rehearsal
         if network.dimensions == "2d":
             return choose_rehearsal(data.train, normalization, count, training.seed)
-        slices = slices_of(network)
+        slices = network.seen_slices
         of_slice = normalization_of_slices(normalization, slices)
         own = set(data.split.train)
         return choose_volume_rehearsal(

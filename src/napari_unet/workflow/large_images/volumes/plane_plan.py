@@ -31,7 +31,6 @@ from napari_unet.workflow.segment.three_planes import (
     check_planes,
     note_unknown_size,
     plane_network,
-    slices_of,
 )
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ def plan_planes(
     voxel = None if pixel is None or distance is None else VoxelSize(distance, pixel)
     if not check_cubic(stack.name, voxel, model):
         note_unknown_size()
-    slices = slices_of(model.recipe.network)
+    slices = model.recipe.network.seen_slices
     check_channels(stack.with_neighbours(slices) if slices > 1 else stack, model)
     y, x = resizing(model, pixel)
     fitting = _fitting(model, settings, large, volume)
