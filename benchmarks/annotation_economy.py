@@ -1,9 +1,9 @@
-"""What corrections are worth: a simulated person paints the true mask on the images the queue offers.
+"""What corrections are worth: a simulated person paints the true mask on the images that are offered.
 
 Run: python benchmarks/annotation_economy.py PART [options], with PART one of
 
     economy   IoU against the number of corrected images, arm by arm
-    choice    one round on 15 images of the queue (after economy), and on 15 at random
+    choice    one round on 15 images of the order `representative` (after economy), and on 15 at random
     domain    a nuclei model from fluorescence, corrected on bright-field histology
     strokes   only a tenth of the wrong pixels is painted
     speed     one round with ten corrected 256x256 images and 16 filters, by the clock
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument(
         "--tag", default="", help="kept beside the plain run under a name with this at its end"
     )
-    parser.add_argument("--domain-arms", nargs="+", default=["ours", "own-predictions", "no-replay"])
+    parser.add_argument("--domain-arms", nargs="+", default=["random", "own-predictions", "no-replay"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--offered-from", type=int, default=60, help="images estimated each round")

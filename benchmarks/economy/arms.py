@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from economy.case import Case, Log
-from economy.orders import ORDERS
+from economy.orders import ORDERS, Offers
 from napari_unet.workflow.review.quality_estimate import agreement_of_members, calibrate
 
 if TYPE_CHECKING:
     import argparse
 
-ARMS = ("ours", "random", "no-replay", "scratch", "everything", *ORDERS)
+ARMS = ("random", "no-replay", "scratch", "everything", *ORDERS)
 
 
 def economy(options: argparse.Namespace) -> None:
@@ -47,8 +47,7 @@ def loop(case: Case, arm: str, log: Log) -> None:
     if not log.rows:
         scores = case.score(case.load(start), case.parts["test"])
         log.add(corrections=0, iou=float(np.mean(scores)), scores=scores, corrected=[])
-    known: list[Any] = []
-    model = None
+    offers, model = Offers(arm, case), None
     while log.rows[-1]["corrections"] < case.most:
         number = len(log.rows)
         name = f"{arm}{case.options.tag}"
@@ -56,11 +55,10 @@ def loop(case: Case, arm: str, log: Log) -> None:
         parent = last if last.exists() else start
         done = log.rows[-1]["corrected"]
         count = min(case.options.batch, case.most - len(done))
-        if arm == "random":
-            order = np.random.default_rng((case.seed, 7)).permutation(case.parts["pool"])
-            chosen = [str(i) for i in order[len(done) : len(done) + count]]
+        if arm in ORDERS:
+            chosen = offers.batch(model or case.load(parent), done, case.left(done), count)
         else:
-            chosen = case.offer(model or case.load(parent), done, known, count, arm)
+            chosen = case.drawn(done, count)
         done = [*done, *chosen]
         out = case.folder / f"{name}-{number}"
         # What a given model was trained on is not there: it repeats itself on images not yet corrected.
@@ -98,14 +96,14 @@ def everything(case: Case, log: Log) -> None:
 
 
 def scratch(case: Case, log: Log) -> None:
-    """From nothing, on the images that "ours" had in the end, for as many pixels as it took in all."""
-    ours = Log(case.folder / "ours.json").rows
-    if log.rows or len(ours) < 2:
+    """From nothing, on the images that "random" had in the end, for as many pixels as it took in all."""
+    plain = Log(case.folder / "random.json").rows
+    if log.rows or len(plain) < 2:
         return
-    megapixels = case.plan.start + (len(ours) - 1) * case.plan.round
-    ids = [*case.parts["start"], *ours[-1]["corrected"]]
+    megapixels = case.plan.start + (len(plain) - 1) * case.plan.round
+    ids = [*case.parts["start"], *plain[-1]["corrected"]]
     scores = case.score(case.load(case.train("scratch", ids, megapixels)), case.parts["test"])
-    log.add(corrections=ours[-1]["corrections"], iou=float(np.mean(scores)), scores=scores)
+    log.add(corrections=plain[-1]["corrections"], iou=float(np.mean(scores)), scores=scores)
 
 
 def rank(case: Case) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from economy.orders import ORDERS, features, offered
+from economy.orders import features
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split, make_split
 from napari_unet.engine.hardware import default_precision
@@ -22,8 +22,6 @@ from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
 from napari_unet.workflow.inputs.image_reference import FileReference
 from napari_unet.workflow.inputs.labelled_images import LabelledImage
-from napari_unet.workflow.review.quality_estimate import agreement_of_members, calibrate
-from napari_unet.workflow.review.queue import review_queue
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
@@ -228,20 +226,13 @@ class Case:
         """Of all images that teach or may be offered."""
         return features(self.samples([*self.parts["start"], *self.parts["pool"]]))
 
-    def offer(
-        self, model: Model, done: Sequence[str], known: list[Any], count: int, arm: str = "ours"
-    ) -> list[str]:
-        """The next images of the queue by the estimate, which is calibrated on those corrected before."""
+    def drawn(self, done: Sequence[str], count: int) -> list[str]:
+        """The next images, drawn at random."""
+        order = np.random.default_rng((self.seed, 7)).permutation(self.parts["pool"])
+        return [str(i) for i in order[len(done) : len(done) + count]]
+
+    def left(self, done: Sequence[str]) -> list[str]:
+        """Some of the images that may be offered and are not done, drawn at random."""
         left = [i for i in self.parts["pool"] if i not in set(done)]
         luck = np.random.default_rng((self.seed, len(done)))
-        left = [left[i] for i in sorted(luck.permutation(len(left))[: self.options.offered_from])]
-        found = agreement_of_members(self.samples(left), model)
-        if arm in ORDERS:
-            return offered(arm, self, found, done, count)
-        calibration = calibrate([d for d, _ in known], [iou for _, iou in known])
-        queue = review_queue(found, calibration, done=[d for d, _ in known])
-        chosen = [turn.id for turn in queue][:count]
-        by_id = {d.id: d for d in found}
-        truth = dict(zip(chosen, self.score(model, chosen), strict=True))
-        known += [(by_id[i], truth[i]) for i in chosen]
-        return chosen
+        return [left[i] for i in sorted(luck.permutation(len(left))[: self.options.offered_from])]

@@ -17,7 +17,7 @@ CHOSEN = 15
 
 
 def choice(options: argparse.Namespace) -> None:
-    """Every set and seed; "ours" must have been run for three rounds or more."""
+    """Every set and seed; "representative" must have been run for three rounds or more."""
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in options.sets:
             choose(Case(options, name, seed))
@@ -27,11 +27,10 @@ def choose(case: Case) -> None:
     """One round from the start model on each choice of images."""
     log = Log(case.folder / f"choice{case.options.tag}.json")
     start = case.train("start", case.parts["start"], case.plan.start)
-    queue = Log(case.folder / "ours.json").rows[-1]["corrected"][:CHOSEN]
-    luck = np.random.default_rng((case.seed, 7)).permutation(case.parts["pool"])
+    queue = Log(case.folder / "representative.json").rows[-1]["corrected"][:CHOSEN]
     shown = [i for i, s in zip(queue, case.samples(queue), strict=True) if np.ptp(case.dataset.image(s))]
     choices = {
-        "start": [], "random": [str(i) for i in luck[:CHOSEN]], "queue": queue, "queue, none blank": shown,
+        "start": [], "random": case.drawn([], CHOSEN), "queue": queue, "queue, none blank": shown,
     }  # fmt: skip
     for kind, ids in choices.items():
         if kind in {row["kind"] for row in log.rows}:

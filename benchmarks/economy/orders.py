@@ -1,5 +1,7 @@
-"""Other orders in which images may be offered: random ones, and what was reported to beat random order.
+"""Orders in which images may be offered: what was reported to beat random order, and attempts of ours.
 
+``representative``
+    Three of five images stand for many that are wrong, two are drawn at random (economy/representative.py).
 ``strata``
     Equal numbers of images with little, some and much predicted foreground. In each stratum the least
     certain first, with noise that fades over the rounds: class-stratified sampling with power noise, as in
@@ -22,30 +24,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from economy.representative import FOREGROUND, appearances, representative
 from napari_unet.settings import NetworkSettings
+from napari_unet.workflow.review.quality_estimate import agreement_of_members, calibrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from economy.case import Case
+    from economy.representative import Appearance
     from napari_unet.data.sample import Sample
+    from napari_unet.models.model import Model
     from napari_unet.workflow.review.quality_estimate import MemberAgreement
 
-ORDERS = ("strata", "foreground", "core-set", "typical")
-FOREGROUND = 4  # where an appearance has its share of foreground
+ORDERS = ("representative", "strata", "foreground", "core-set", "typical")
 LITTLE, MUCH = 0.02, 0.5  # shares of foreground between the strata
 SHARPENS = 2.0  # power of the uncertainty in the first round; it grows by as much each round
 SIDE = 128  # pixels of an image whose features are computed
 NEIGHBOURS = 20  # whose distance says how typical an image is
 
 
-def by_strata(found: Sequence[MemberAgreement], round_number: int, rng: np.random.Generator) -> list[str]:
+def by_strata(
+    found: Sequence[MemberAgreement],
+    looks: Mapping[str, Appearance],
+    round_number: int,
+    rng: np.random.Generator,
+) -> list[str]:
     """Ids, one of each stratum in turn."""
     strata: list[list[MemberAgreement]] = [[], [], []]
     for one in found:
-        share = one.appearance[FOREGROUND]
+        share = looks[one.id][FOREGROUND]
         strata[int(share > LITTLE) + int(share > MUCH)].append(one)
     orders = []
     for stratum in strata:
@@ -57,13 +67,11 @@ def by_strata(found: Sequence[MemberAgreement], round_number: int, rng: np.rando
     return [order[place] for place in range(longest) for order in orders if place < len(order)]
 
 
-def by_foreground(found: Sequence[MemberAgreement], rng: np.random.Generator) -> list[str]:
+def by_foreground(looks: Mapping[str, Appearance], rng: np.random.Generator) -> list[str]:
     """Ids at random, first those with some foreground and some background."""
-    drawn = [found[n] for n in rng.permutation(len(found))]
-    return [
-        one.id
-        for one in sorted(drawn, key=lambda one: not LITTLE <= one.appearance[FOREGROUND] <= 1 - LITTLE)
-    ]
+    ids = list(looks)
+    drawn = [ids[n] for n in rng.permutation(len(ids))]
+    return sorted(drawn, key=lambda i: not LITTLE <= looks[i][FOREGROUND] <= 1 - LITTLE)
 
 
 def features(samples: Iterable[Sample]) -> dict[str, NDArray[np.float32]]:
@@ -130,16 +138,39 @@ def typical(
     return order[:count]
 
 
-def offered(
-    arm: str, case: Case, found: Sequence[MemberAgreement], done: Sequence[str], batch: int
-) -> list[str]:
-    """Ids of a batch in the order of an arm."""
-    rng = np.random.default_rng((case.seed, len(done), 11))
-    if arm == "strata":
-        return by_strata(found, 1 + len(done) // batch, rng)[:batch]
-    if arm == "foreground":
-        return by_foreground(found, rng)[:batch]
-    left, teaching = [one.id for one in found], [*case.parts["start"], *done]
-    if arm == "core-set":
-        return core_set(case.features, teaching, left)[:batch]
-    return typical(case.features, teaching, left, batch, case.seed)
+class Offers:
+    """What an arm offers, round by round.
+
+    Parameters
+    ----------
+    arm : str
+        One of ``ORDERS``.
+    case : Case
+        Whose images are offered.
+    """
+
+    def __init__(self, arm: str, case: Case) -> None:
+        self.arm, self.case = arm, case
+        self._known: list[tuple[MemberAgreement, float]] = []  # with the true IoU of images corrected before
+        self._done: list[Appearance] = []
+
+    def batch(self, model: Model, done: Sequence[str], left: Sequence[str], count: int) -> list[str]:
+        """Ids of the next `count` of the images that are left."""
+        case, teaching = self.case, [*self.case.parts["start"], *done]
+        if self.arm == "core-set":
+            return core_set(case.features, teaching, left)[:count]
+        if self.arm == "typical":
+            return typical(case.features, teaching, left, count, case.seed)
+        rng = np.random.default_rng((case.seed, len(done), 11))
+        looks = appearances(case.samples(left), model)
+        if self.arm == "foreground":
+            return by_foreground(looks, rng)[:count]
+        found = agreement_of_members(case.samples(left), model)
+        if self.arm == "strata":
+            return by_strata(found, looks, 1 + len(done) // count, rng)[:count]
+        calibration = calibrate([d for d, _ in self._known], [iou for _, iou in self._known])
+        chosen = representative(found, looks, calibration, self._done)[:count]
+        truth = dict(zip(chosen, case.score(model, chosen), strict=True))
+        self._known += [(one, truth[one.id]) for one in found if one.id in truth]
+        self._done += [looks[i] for i in chosen]
+        return chosen

@@ -47,11 +47,10 @@ def stroke_rounds(case: Case) -> None:
     log.add(corrections=0, iou=float(np.mean(scores)), scores=scores)
     painted: list[LabelledImage] = []
     done: list[str] = []
-    known: list[Any] = []
     luck = np.random.default_rng(case.seed)
     for number in range(1, case.options.rounds + 1):
         model = case.load(parent)
-        chosen = case.offer(model, done, known, case.options.batch)
+        chosen = case.drawn(done, case.options.batch)
         for identifier, (_, mask) in zip(chosen, case.predict(model, chosen), strict=True):
             truth = case.dataset.mask(case.samples([identifier])[0])
             painted.append(case.correction(identifier, paint_some(truth.labels, mask, 0.1, luck)))
@@ -106,10 +105,9 @@ def domain(options: argparse.Namespace) -> None:
 def change_domain(case: Case, arm: str, parent: Path, dark_test: list[str], log: Log) -> None:
     """Two rounds of one arm."""
     done: list[str] = []
-    known: list[Any] = []
     for number in range(3):
         if number:
-            done += case.offer(case.load(parent), done, known, case.options.batch)
+            done += case.drawn(done, case.options.batch)
             out = case.folder / f"domain-{arm}-{number}{case.options.tag}"
             case.fine_tune(
                 parent, [case.correction(i) for i in done], out, replay=arm != "no-replay",

@@ -14,7 +14,7 @@ from napari_unet.metrics.uncertainty import ANY, mean_interval
 if TYPE_CHECKING:
     import argparse
 
-OTHERS = tuple(arm for arm in ARMS if arm != "ours")
+OTHERS = tuple(arm for arm in ARMS if arm != "random")
 
 
 def table(options: argparse.Namespace) -> None:
@@ -22,7 +22,7 @@ def table(options: argparse.Namespace) -> None:
     work = Path(options.work)
     for name in options.sets:
         folders = sorted(work.glob(f"{name}-*"))
-        curves(name, [f for f in folders if (f / "ours.json").exists()], options)
+        curves(name, [f for f in folders if (f / "random.json").exists()], options)
     kinds = ("review", "strokes", "speed", "domain-", "choice")
     for path in sorted(work.glob("*/*.json")):
         if path.stem.startswith(kinds):
@@ -38,9 +38,9 @@ def arms_of(folder: Path) -> list[str]:
 
 
 def curves(name: str, folders: list[Path], options: argparse.Namespace) -> None:
-    """IoU by corrections, and the interval of "ours" less each other arm, over all seeds."""
+    """IoU by corrections, and the interval of "random" less each other arm, over all seeds."""
     for folder in folders:
-        counts = [r["corrections"] for r in Log(folder / "ours.json").rows]
+        counts = [r["corrections"] for r in Log(folder / "random.json").rows]
         print(f"\n{folder.name}\n\n| arm | " + " | ".join(map(str, counts)) + " |")
         print("| --- |" + " --- |" * len(counts))
         for arm in arms_of(folder):
@@ -51,8 +51,8 @@ def curves(name: str, folders: list[Path], options: argparse.Namespace) -> None:
                 continue
             print(f"| {arm} | " + " | ".join(f"{rows[c]:.3f}" if c in rows else "" for c in counts) + " |")
         print(share_of_everything(folder))
-    print(f"\n{name}: interval of the gain of ours over another arm, {len(folders)} seeds\n")
-    names = {arm for folder in folders for arm in arms_of(folder) if arm != "ours"}
+    print(f"\n{name}: interval of the gain of random order over another arm, {len(folders)} seeds\n")
+    names = {arm for folder in folders for arm in arms_of(folder) if arm != "random"}
     for arm in sorted(names):
         found = differences(folders, arm)
         for count, values in sorted(found.items()):
@@ -62,30 +62,30 @@ def curves(name: str, folders: list[Path], options: argparse.Namespace) -> None:
 
 
 def share_of_everything(folder: Path) -> str:
-    """How far "ours" comes, as a sentence; empty where that is not known."""
-    ours, everything = Log(folder / "ours.json").rows, Log(folder / "everything.json").rows
-    if len(ours) < 2 or not everything:
+    """How far random order comes, as a sentence; empty where that is not known."""
+    plain, everything = Log(folder / "random.json").rows, Log(folder / "everything.json").rows
+    if len(plain) < 2 or not everything:
         return ""
-    share = ours[-1]["iou"] / everything[0]["iou"]
-    discarded = sum(row.get("verdict") == "worse" for row in ours)
+    share = plain[-1]["iou"] / everything[0]["iou"]
+    discarded = sum(row.get("verdict") == "worse" for row in plain)
     return (
-        f"\nours: {share:.1%} of everything with {ours[-1]['corrections']} corrected; "
-        f"{discarded} of {len(ours) - 1} rounds discarded"
+        f"\nrandom order: {share:.1%} of everything with {plain[-1]['corrections']} corrected; "
+        f"{discarded} of {len(plain) - 1} rounds discarded"
     )
 
 
 def differences(folders: list[Path], arm: str) -> dict[int, list[float]]:
-    """By the number of corrections: "ours" less the other arm, test image by test image."""
+    """By the number of corrections: "random" less the other arm, test image by test image."""
     found: dict[int, list[float]] = {}
     for folder in folders:
         path = folder / f"{arm}.json"
         if not path.exists():
             continue
-        ours = {r["corrections"]: r["scores"] for r in Log(folder / "ours.json").rows}
+        plain = {r["corrections"]: r["scores"] for r in Log(folder / "random.json").rows}
         for row in Log(path).rows:
-            count = max(ours) if arm == "everything" else row["corrections"]
-            if count in ours and count:
-                pairs = zip(ours[count], row["scores"], strict=True)
+            count = max(plain) if arm == "everything" else row["corrections"]
+            if count in plain and count:
+                pairs = zip(plain[count], row["scores"], strict=True)
                 found.setdefault(count, []).extend(a - b for a, b in pairs)
     return found
 
@@ -98,7 +98,7 @@ def plot(options: argparse.Namespace) -> None:
     from matplotlib import pyplot
 
     work = Path(options.work)
-    names = [n for n in options.sets if list(work.glob(f"{n}-*/ours.json"))]
+    names = [n for n in options.sets if list(work.glob(f"{n}-*/plain.json"))]
     figure, axes = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.2), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
         for arm in ARMS:

@@ -21,7 +21,7 @@ from napari_unet.workflow.inputs.image_reference import refer
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
 from napari_unet.workflow.review.estimate_task import EstimateTask
 from napari_unet.workflow.review.quality_estimate import MemberAgreement
-from napari_unet.workflow.review.queue import review_queue
+from napari_unet.workflow.review.queue import at_random
 from napari_unet.workflow.segment.rescore_task import RescoreTask
 from support.tiny_models import write_tiny_model
 
@@ -138,24 +138,21 @@ def test_what_is_ignored_is_left_out_of_what_is_known(session: Session) -> None:
     assert session.estimates.calibration.values == (1.0,) * len(session.estimates.calibration.values)
 
 
-def test_next_to_correct_is_what_most_is_learned_from(session: Session) -> None:
+def test_next_to_correct_is_drawn_and_needs_no_estimate(session: Session) -> None:
+    assert session.estimates.to_correct() == []
+    assert session.estimates.next_to_correct() == ""
     ids = segmented(session, images(6))
     estimates, entries = session.estimates, session.workspace.collection.entries
-    assert estimates.to_correct() == []
-    assert estimates.next_to_correct() == ""
-    estimates.start()
-    expected = [turn.id for turn in review_queue([entries[i].agreement for i in ids])]
+    expected = at_random(ids)
     assert estimates.to_correct() == expected
     assert estimates.next_to_correct() == expected[0]
     assert [estimates.next_to_correct(i) for i in expected] == [*expected[1:], expected[0]]
     assert estimates.next_to_correct("none of them") == expected[0]
-    reasons = {turn.id: turn.reason for turn in review_queue([entries[i].agreement for i in ids])}
-    assert {i: entries[i].reason for i in ids} == reasons
-    assert any("drawn at random" in reason for reason in reasons.values())
+    assert all(entry.agreement is None for entry in entries.values())
+    estimates.start()
+    assert estimates.to_correct() == expected
     session.painting.set_done([expected[0]])
-    left = [entries[i].agreement for i in ids if i != expected[0]]
-    again = [turn.id for turn in review_queue(left, done=[entries[expected[0]].agreement])]
-    assert estimates.to_correct() == again
+    assert estimates.to_correct() == expected[1:]
     # Where the IoU of an image is known, the worst comes first.
     entries[ids[5]].iou = 0.0
     assert estimates.to_correct() == estimates.queue()

@@ -90,12 +90,9 @@ def test_without_a_reference_the_worst_is_found_by_an_estimate(stack: Any, viewe
     assert session.workspace.row(order[0]).estimate is None
 
 
-def test_correct_next_goes_where_most_is_learned_and_done_goes_on_there(
-    stack: Any, viewer: Any, qtbot: Any
-) -> None:
+def test_correct_next_draws_an_image_and_done_goes_on_there(stack: Any, viewer: Any, qtbot: Any) -> None:
     session, looking = stack.session, stack.review_panel
     click(qtbot, looking.correct_button)
-    qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
     estimates = session.estimates
     first = session.workspace.current
     assert first == estimates.to_correct()[0]
@@ -107,6 +104,7 @@ def test_correct_next_goes_where_most_is_learned_and_done_goes_on_there(
     press(viewer, "C")
     assert session.workspace.current == estimates.to_correct()[2]
     press(viewer, "W")
+    qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
     assert session.workspace.current == estimates.queue()[0]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from napari_unet.data.sample import Sample
@@ -20,7 +22,7 @@ from napari_unet.workflow.review.quality_estimate import (
     calibrate,
     measure_agreement,
 )
-from napari_unet.workflow.review.queue import review_queue
+from napari_unet.workflow.review.queue import at_random, worst_first
 
 
 def map_of(*rows: list[float]) -> np.ndarray:
@@ -111,13 +113,35 @@ def test_the_worst_comes_first_and_the_reason_is_told() -> None:
         MemberAgreement("grey", 0.9, 0.5),
     ]
     found.append(MemberAgreement("nothing", 1.0, 0.2, empty=True))
-    queue = review_queue(found, known={"good": 0.1})
+    queue = worst_first(found, known={"good": 0.1})
     assert [queued.id for queued in queue] == ["good", "nothing", "torn", "grey"]
     assert queue[0].known
     assert queue[0].reason == "IoU 0.10 with its reference mask"
     assert "nothing found, but not for certain" in queue[1].reason
     assert "flipped" in queue[2].reason
     assert "unsure" in queue[3].reason
+
+
+def test_the_reason_says_who_disagrees() -> None:
+    flips, members = (MemberAgreement("a", 0.3, 0.8, by_members=by) for by in (False, True))
+    assert worst_first([flips])[0].reason == "estimated IoU 0.49: predictions of the flipped image differ"
+    assert worst_first([members])[0].reason == "estimated IoU 0.49: members of the ensemble differ"
+
+
+@given(st.sets(st.text(), max_size=20))
+def test_a_draw_depends_on_the_images_alone(ids: set[str]) -> None:
+    order = at_random(sorted(ids))
+    assert sorted(order) == sorted(ids)
+    assert at_random(reversed(sorted(ids))) == order  # however they were listed
+    without = [i for i in order if i != order[0]]
+    assert at_random(without) == without  # an image that is done changes no other's place
+
+
+def test_a_draw_does_not_follow_names() -> None:
+    ids = [f"{n:03}" for n in range(200)]
+    places = np.array([ids.index(i) for i in at_random(ids)])
+    # Spearman's correlation of 200 random places has a deviation of 1 / sqrt(199) = 0.07.
+    assert abs(np.corrcoef(places, np.arange(200))[0, 1]) < 0.25
 
 
 def test_a_network_is_asked_under_the_flips_it_knows() -> None:

@@ -12,7 +12,7 @@ from napari_unet.session.images.collection import SEEN
 from napari_unet.workflow.inputs.image_reference import refer
 from napari_unet.workflow.review.estimate_task import EstimateTask
 from napari_unet.workflow.review.quality_estimate import FEWEST_KNOWN, Calibration, MemberAgreement, calibrate
-from napari_unet.workflow.review.queue import QueuedImage, review_queue, worst_first
+from napari_unet.workflow.review.queue import at_random, worst_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,18 +221,12 @@ class QualityEstimates:
         return sorted((i for i, key in keys.items() if key is not None), key=lambda i: keys[i] or ())
 
     def to_correct(self) -> list[str]:
-        """Ids of images that are not done, first what stands for most that is wrong.
-
-        In the order of ``review_queue`` where there is no reference mask; else as ``queue``.
-        """
-        return [queued.id for queued in self._queued()] or self.queue()
-
-    def _queued(self) -> list[QueuedImage]:
+        """Ids of segmented images that are not done, at random; where IoU is known, as ``queue``."""
         collection = self.workspace.collection
-        if collection is None or any(e.iou is not None for e in collection.entries.values()):
-            return []
-        done = [e.agreement for e in collection.entries.values() if e.agreement is not None and e.done]
-        return review_queue(_listed(collection), self.calibration, done=done)
+        entries = {} if collection is None else collection.entries
+        if any(e.iou is not None for e in entries.values()):
+            return self.queue()
+        return at_random(i for i, e in entries.items() if _estimable(e) and e.is_whole)
 
     def next_after(self, identifier: str) -> str:
         """Id of the worst image not done that comes after one in the queue; from the start at its end."""
@@ -246,20 +240,15 @@ class QualityEstimates:
         return (behind or waiting)[0]
 
     def next_to_correct(self, after: str = "") -> str:
-        """Id of the first of ``to_correct``, or of the one after an image in it; the list says why.
+        """Id of the first of ``to_correct``, or of the one after an image in it; empty if there is none.
 
         Parameters
         ----------
         after : str
             Id of an image that is passed over for now; at the end it begins again.
         """
-        queued_images = self._queued()
-        ids = [queued.id for queued in queued_images] or self.queue()
+        ids = self.to_correct()
         place = (ids.index(after) + 1) % len(ids) if after in ids else 0
-        if queued_images and self.workspace.collection is not None:
-            chosen = queued_images[place]
-            self.workspace.collection.entries[chosen.id].reason = chosen.reason
-            self.workspace.rows_changed.emit((chosen.id,))
         return ids[place] if ids else ""
 
 

@@ -1,4 +1,4 @@
-"""From image to image: worst first, or first what stands for others."""
+"""From image to image: worst first, or at random."""
 
 from __future__ import annotations
 
@@ -36,16 +36,12 @@ class Navigation:
         self._once_estimated(self._show_worst)
 
     def correct_next(self) -> None:
-        """Go to the image that stands for most, then to the next of them; from now on Done does so, too."""
+        """Go to an image drawn at random, then to the next of them; from now on Done does so, too."""
         session = self.session
         passed = session.workspace.current if self._correcting else ""
         self._correcting = True
-
-        def go() -> None:
-            self._go_to(session.estimates.next_to_correct(passed))
-            self.canvas.take_brush()
-
-        self._once_estimated(go)
+        self._go_to(session.estimates.next_to_correct(passed))
+        self.canvas.take_brush()
 
     def next_worst(self) -> None:
         """Go to the worst image that is not done, after the current one."""
@@ -61,7 +57,7 @@ class Navigation:
         queued = not self._correcting and self.images.table.is_worst_first()
         following = estimates.next_after(current) if queued else ""
         self.session.painting.set_done([current])
-        if self._correcting:  # what is learned from others depends on what is done
+        if self._correcting:
             following = estimates.next_to_correct()
         if following:
             self._go_to(following)

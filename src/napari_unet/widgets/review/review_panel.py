@@ -102,9 +102,8 @@ class ReviewPanel(Step):
         self.worst_button.clicked.connect(self.worst_wanted)
         self.correct_button = QPushButton("Correct next")
         self.correct_button.setToolTip(
-            "<qt>Go to the image whose correction probably helps most, and take the brush (C). With "
-            "reference masks that is the worst image. Without them, three of five images stand for many "
-            "others, and two are chosen at random. Done (D) goes to the next one.</qt>"
+            "<qt>Go to an image drawn at random, and take the brush (C). No other order teaches a network "
+            "reliably more. With reference masks it is the worst image. Done (D) goes to the next one.</qt>"
         )
         self.correct_button.clicked.connect(self.correct_wanted)
         self.boxes = {}

@@ -18,7 +18,6 @@ from napari_unet.models.ensemble import Ensemble
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
 from napari_unet.training.feeding.slice_channels import with_seen_slices
-from napari_unet.workflow.review.diversity import appearance
 from napari_unet.workflow.segment.segment_volumes import answers_to_volumes
 
 if TYPE_CHECKING:
@@ -50,8 +49,6 @@ class MemberAgreement:
         IoU that the mean probabilities promise, were they right pixel by pixel, 0 to 1.
     empty : bool
         Whether the mask of the mean holds nothing.
-    appearance : tuple of float
-        By which kinds of images differ; empty where it was not looked at.
     by_members : bool
         Whether the members of an ensemble were asked, not one model about flips.
     """
@@ -60,7 +57,6 @@ class MemberAgreement:
     agreement: float
     expected: float
     empty: bool = False
-    appearance: tuple[float, ...] = ()
     by_members: bool = False
 
     @property
@@ -142,10 +138,10 @@ def agreement_of_members(
     start = time.monotonic()
 
     def tell(
-        measured: MemberAgreement, read: NDArray[np.generic], members: list[NDArray[np.float32]]
+        sample: Sample, members: list[NDArray[np.float32]], weights: Sequence[float] | None = None
     ) -> None:
-        appearances = appearance(read, np.mean(members, axis=0))
-        found.append(replace(measured, appearance=appearances, by_members=isinstance(model, Ensemble)))
+        measured = measure_agreement(sample.id, members, settings.threshold, activation, weights)
+        found.append(replace(measured, by_members=isinstance(model, Ensemble)))
         left = (time.monotonic() - start) / len(found) * (len(samples) - len(found))
         on_progress(Progress(len(found), len(samples), "Estimating IoU", left, piece=found[-1]))
 
@@ -153,8 +149,8 @@ def agreement_of_members(
     activation = model.recipe.network.activation
     if model.recipe.network.in_3d:
         weights = [member.weight for member in model.members] if isinstance(model, Ensemble) else None
-        for sample, read, said in answers_to_volumes(_readable(samples), model, settings, cancel):
-            tell(measure_agreement(sample.id, said, settings.threshold, activation, weights), read, said)
+        for sample, said in answers_to_volumes(_readable(samples), model, settings, cancel):
+            tell(sample, said, weights)
         return found
     if isinstance(model, Ensemble):
         from napari_unet.workflow.segment.segment_samples import (
@@ -163,14 +159,12 @@ def agreement_of_members(
 
         plain = settings.model_copy(update={"flips": "none"})
         weights = [member.weight for member in model.members]
-        for sample, read, members in probabilities_of_members(samples, model, plain, cancel):
-            tell(
-                measure_agreement(sample.id, members, settings.threshold, activation, weights), read, members
-            )
+        for sample, members in probabilities_of_members(samples, model, plain, cancel):
+            tell(sample, members, weights)
         return found
     flips = flips_of(settings.flips)
     plain = settings.model_copy(update={"flips": "none"})
-    taken: list[tuple[Sample, NDArray[np.generic]]] = []
+    taken: list[Sample] = []
 
     def turned() -> Iterator[NDArray[np.float32]]:
         for sample in samples:
@@ -180,7 +174,7 @@ def agreement_of_members(
                 image = model.normalization.prepare(read, sample.id)
             except WorkbenchError:
                 continue
-            taken.append((sample, read))
+            taken.append(sample)
             for flip in flips:
                 yield flip_image(image, flip)
 
@@ -188,8 +182,7 @@ def agreement_of_members(
     for probabilities in predict_probabilities(turned(), model.probabilities, model.sizes, plain, cancel):
         answers.append(flip_back(probabilities, flips[len(answers)]))
         if len(answers) == len(flips):
-            sample, read = taken.pop(0)
-            tell(measure_agreement(sample.id, answers, settings.threshold, activation), read, answers)
+            tell(taken.pop(0), answers)
             answers = []
     return found
 

@@ -1,23 +1,17 @@
-"""The queue: which image next, and why. By IoU, or an estimate of it, and by what it stands for."""
+"""The queue: which image next, and why. By IoU, or an estimate of it, or at random."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_unet.workflow.review.diversity import AHEAD, AT_RANDOM, is_blank, mix_in, representative_order
 from napari_unet.workflow.review.quality_estimate import CERTAIN, Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from napari_unet.workflow.review.quality_estimate import MemberAgreement
-
-DRAWN = "drawn at random, so that what is usual is learned too"
-BLANK = "the image has one grey value everywhere"
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,16 @@ def worst_first(
     calibration: Calibration | None = None,
     known: Mapping[str, float] | None = None,
 ) -> list[QueuedImage]:
-    """Order images by IoU alone, as a table sorted by it does; parameters as ``review_queue``.
+    """Order images by IoU, as a table sorted by it does.
+
+    Parameters
+    ----------
+    found : iterable of MemberAgreement
+        Images without a reference mask.
+    calibration : Calibration, optional
+        From agreement to IoU.
+    known : mapping, optional
+        Id to IoU with a reference mask, where there is one; images of which nothing else is known too.
 
     Returns
     -------
@@ -70,59 +73,21 @@ def worst_first(
     return [queued for _, _, queued in sorted(queued_images, key=lambda t: (t[0], t[1], t[2].id))]
 
 
-def review_queue(
-    found: Iterable[MemberAgreement],
-    calibration: Calibration | None = None,
-    known: Mapping[str, float] | None = None,
-    done: Iterable[MemberAgreement] = (),
-) -> list[QueuedImage]:
-    """Order images for a person: first what stands for most that is wrong.
+def at_random(ids: Iterable[str]) -> list[str]:
+    """Order images as drawn at random, the same ones always alike.
 
     Parameters
     ----------
-    found : iterable of MemberAgreement
-        Images not yet done.
-    calibration : Calibration, optional
-        From agreement to IoU.
-    known : mapping, optional
-        Id to IoU with a reference mask, where there is one; images of which nothing else is known too.
-    done : iterable of MemberAgreement
-        Images corrected already.
+    ids : iterable of str
+        Of images.
 
     Returns
     -------
-    list of QueuedImage
-        Worst first; equal ones by the less certain, then by id. Where the appearance of all images is
-        known, the first 50 are those that stand for most that is wrong: see ``representative_order``.
-        Two of every five are drawn by the hash of their id, as a network that only learns what it got
-        wrong forgets what is usual. Images of one grey value, from which nothing is learned, come last.
+    list of str
+        The same, by their hashes. None of the orders that were tried taught a network reliably more:
+        docs/benchmarks/loop.md.
     """
-    listed = list(found)
-    every = worst_first(listed, calibration, known)
-    appearances = {measured.id: measured.appearance for measured in listed}
-    if not all(appearances.get(queued.id) for queued in every):
-        return every
-    queued_images = [queued for queued in every if not is_blank(appearances[queued.id])]
-    blank = [replace(queued, reason=BLANK) for queued in every if is_blank(appearances[queued.id])]
-    if not queued_images:
-        return blank
-    order = representative_order(
-        np.array([queued.iou for queued in queued_images]),
-        np.array([appearances[queued.id] for queued in queued_images]).reshape(len(queued_images), -1),
-        np.array([d.appearance for d in done if d.appearance and not is_blank(d.appearance)]),
-    )
-    drawn = sorted(range(len(queued_images)), key=lambda n: blake2b(queued_images[n].id.encode()).digest())
-    mixed = mix_in(order, drawn)
-    # An image that overtook a worse one is there for others that look like it, or by chance.
-    worst_left = np.minimum.accumulate(np.array(mixed, np.intp)[::-1])[::-1]
-    chosen = []
-    for place, (n, least) in enumerate(zip(mixed, worst_left, strict=True)):
-        queued = queued_images[n]
-        if n > least:
-            why = DRAWN if place < AHEAD and place % 5 in AT_RANDOM else "stands for others like it"
-            queued = replace(queued, reason=f"{queued.reason}; {why}")
-        chosen.append(queued)
-    return chosen + blank
+    return sorted(ids, key=lambda i: blake2b(i.encode("utf-8", "surrogatepass"), person=b"queue").digest())
 
 
 def _reason(measured: MemberAgreement, iou: float) -> str:

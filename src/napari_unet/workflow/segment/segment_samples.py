@@ -431,7 +431,7 @@ def _in_parts(
 
 def probabilities_of_members(
     samples: Iterable[Sample], model: Ensemble, settings: InferenceSettings, cancel: CancelToken | None = None
-) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
+) -> Iterator[tuple[Sample, list[NDArray[np.float32]]]]:
     """Each image with the probabilities of each member, (Y, X, K) float32; what does not fit is left out."""
     ignored: Callable[..., None] = lambda *_: None  # noqa: E731 - a name for what is not said
     readable = _readable(samples, ignored, model.normalization, network=model.recipe.network)
@@ -444,9 +444,9 @@ def probabilities_of_members(
             ):
                 if mean is not None:
                     collected.append(mean.mean[..., : len(model.classes)])
-        for (sample, image), members in zip(some, answers, strict=True):
+        for (sample, _), members in zip(some, answers, strict=True):
             if len(members) == len(model.members):
-                yield sample, image, members
+                yield sample, members
 
 
 def rays_of(model: AnyModel) -> int:

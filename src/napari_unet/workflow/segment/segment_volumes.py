@@ -99,7 +99,7 @@ def answers_to_volumes(
     model: AnyModel,
     settings: InferenceSettings,
     cancel: CancelToken | None = None,
-) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
+) -> Iterator[tuple[Sample, list[NDArray[np.float32]]]]:
     """What a network says of volumes that are flipped within their slices, or each member of an ensemble.
 
     Volumes that the model cannot take are left out.
@@ -118,7 +118,7 @@ def answers_to_volumes(
     Yields
     ------
     tuple
-        Each slice, its image, and the probabilities of each flip or member, (Y, X, K) float32.
+        Each slice, and the probabilities of each flip or member, (Y, X, K) float32.
     """
     read = {sample.id: (sample, image) for sample, image in images}
     plain = settings.model_copy(update={"flips": "none"})
@@ -137,8 +137,8 @@ def answers_to_volumes(
         except WorkbenchError:
             continue
         for number, sample in enumerate(run):
-            image = read.pop(sample.id)[1]
-            yield sample, image, [answer[number].astype(np.float32) for answer in found]
+            del read[sample.id]
+            yield sample, [answer[number].astype(np.float32) for answer in found]
 
 
 def _several(

@@ -1,4 +1,7 @@
-"""An order in which each image stands for many that a model gets wrong, not for the same few again."""
+"""An order in which each image stands for many that a model gets wrong, not for the same few again.
+
+It was the window's, until it was found to be no better than a random one (docs/benchmarks/loop.md).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.workflow.review.queue import at_random, worst_first
+from napari_unet.workflow.segment.segment_samples import segment_samples
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
+
+    from napari_unet.data.sample import Sample
+    from napari_unet.models.model import Model
+    from napari_unet.workflow.review.quality_estimate import Calibration, MemberAgreement
 
 ALIKE = 0.5  # mean squared difference, in units of the variance, at which likeness has fallen to 1 / e
 AHEAD = 50  # images at the front that are chosen for what they stand for
@@ -17,9 +29,42 @@ LEAST_WRONG = 0.02  # of an image that is estimated to be right
 NORMAL_TENTHS = 2.563  # deviations between the tenth and the ninetieth percentile of a normal distribution
 FARTHEST = 4.0  # deviations from the median
 AT_RANDOM = (1, 3)  # places of every five that are drawn
+FOREGROUND = 4  # where an appearance has its share of foreground
+
+Appearance = tuple[float, ...]
 
 
-def appearance(image: NDArray[np.generic], probabilities: NDArray[np.float32]) -> tuple[float, ...]:
+def appearances(samples: Sequence[Sample], model: Model) -> dict[str, Appearance]:
+    """Of each image by its id."""
+    plain = model.recipe.inference.model_copy(update={"flips": "none"})
+    return {
+        result.sample.id: appearance(result.sample.read_image(), result.probabilities)
+        for result in segment_samples(samples, model, plain)
+    }
+
+
+def representative(
+    found: Sequence[MemberAgreement],
+    looks: Mapping[str, Appearance],
+    calibration: Calibration,
+    done: Sequence[Appearance],
+) -> list[str]:
+    """Ids: what stands for most that is wrong, two of every five at random, images of one grey value last."""
+    queue = worst_first(found, calibration)
+    shown = [queued for queued in queue if not is_blank(looks[queued.id])]
+    blank = [queued.id for queued in queue if is_blank(looks[queued.id])]
+    if not shown:
+        return blank
+    ids = [queued.id for queued in shown]
+    order = representative_order(
+        np.array([queued.iou for queued in shown]),
+        np.array([looks[i] for i in ids]),
+        np.array([look for look in done if not is_blank(look)]),
+    )
+    return [ids[n] for n in mix_in(order, [ids.index(i) for i in at_random(ids)])] + blank
+
+
+def appearance(image: NDArray[np.generic], probabilities: NDArray[np.float32]) -> Appearance:
     """A few numbers by which kinds of images differ.
 
     Parameters
@@ -48,7 +93,7 @@ def appearance(image: NDArray[np.generic], probabilities: NDArray[np.float32]) -
     return (*measured, sharpness, float(highest.mean()), hesitation)
 
 
-def is_blank(found: tuple[float, ...]) -> bool:
+def is_blank(found: Appearance) -> bool:
     """Whether an appearance is that of an image of one grey value."""
     return found[1] == 0
 
