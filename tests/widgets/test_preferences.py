@@ -62,13 +62,33 @@ def test_values_out_of_bounds_give_way_to_defaults(
     assert "the preference tile_size cannot be -4" in caplog.text
 
 
-def test_what_is_set_in_napari_is_read(request: pytest.FixtureRequest) -> None:
+def test_nobody_is_asked_where_nothing_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = pytest.importorskip("napari.settings")
+    kept = SimpleNamespace(computing=SimpleNamespace(tile_size=512))
+    monkeypatch.setattr(settings, "get_plugin_settings", lambda _: kept, raising=False)
+    napari_file = SimpleNamespace(config_path=tmp_path / "settings.yaml")
+    monkeypatch.setattr(settings, "get_settings", lambda: napari_file)
+    assert read_preferences() == Preferences()
+    monkeypatch.setenv("napari_computing_tile_size", "512")  # napari reads such variables, too
+    assert read_preferences() == Preferences(tile_size=512)
+    monkeypatch.delenv("napari_computing_tile_size")
+    (tmp_path / f"{preferences.PLUGIN}.yaml").write_text("computing:\n  tile_size: 512\n")
+    assert read_preferences() == Preferences(tile_size=512)
+    monkeypatch.setattr(settings, "get_settings", lambda: SimpleNamespace(config_path=None))
+    assert read_preferences() == Preferences(tile_size=512)
+
+
+def test_what_is_set_in_napari_is_read(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = pytest.importorskip("napari.settings")
     if not hasattr(settings, "get_plugin_settings"):
         pytest.skip("this napari has no preferences of plugins")
     request.getfixturevalue("plugin_settings")
     request.getfixturevalue("npe2pm").register(PluginManifest.from_file(MANIFEST))
     page = settings.get_plugin_settings(preferences.PLUGIN)
+    napari_file = SimpleNamespace(config_path=page.config_path.with_name("settings.yaml"))
+    monkeypatch.setattr(settings, "get_settings", lambda: napari_file)
     assert read_preferences() == Preferences()
     page.computing.tile_size = 512
     page.scores.confidence = 0.8

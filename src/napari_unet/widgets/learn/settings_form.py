@@ -42,11 +42,17 @@ class SettingsForm(QWidget):  # type: ignore[misc]
     def __init__(self, recipe: Recipe, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: dict[tuple[str, ...], ValueWidget] = {}
+        self._recipe = recipe
+
+    def build(self) -> None:
+        """Make the inputs, when they are first seen: the dock opens sooner without them."""
+        if self.rows:
+            return
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 4, 0)
         form.setSpacing(2)
         for section in SECTIONS:
-            part = _part(recipe, section)
+            part = _part(self._recipe, section)
             form.addRow(QLabel(f"<b>{section[-1].capitalize()}</b>"))
             for name, info in type(part).model_fields.items():
                 nested = isinstance(getattr(part, name), BaseModel)
@@ -60,7 +66,7 @@ class SettingsForm(QWidget):  # type: ignore[misc]
                 label.setToolTip(row.tooltip)
                 form.addRow(label, row.native)
                 self.rows[(*section, name)] = row
-        self.show_recipe(recipe)
+        self.show_recipe(self._recipe)
 
     def show_recipe(self, recipe: Recipe) -> None:
         """Show the settings of a recipe."""

@@ -194,6 +194,8 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.refresh_plan()
 
     def _on_fold(self, shown: bool) -> None:
+        if shown:
+            self.settings.build()
         self.area.setVisible(shown)
         if not shown:
             self.refresh_plan()

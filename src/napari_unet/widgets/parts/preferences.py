@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -83,8 +85,10 @@ def read_preferences() -> Preferences:
 def _plugin_settings() -> Any:
     """What napari keeps for this plugin, or None."""
     try:
-        from napari.settings import get_plugin_settings
+        from napari.settings import get_plugin_settings, get_settings
     except ImportError:
+        return None
+    if _is_untouched(get_settings().config_path):
         return None
     try:
         return get_plugin_settings(PLUGIN)
@@ -94,3 +98,11 @@ def _plugin_settings() -> Any:
         # A file that was edited by hand, or another plugin's faulty page.
         log.warning("napari's preferences of plugins cannot be read: %s", error)
         return None
+
+
+def _is_untouched(napari_file: Any) -> bool:
+    """Whether nobody set anything, in a file or by a variable; napari reads all manifests to say so."""
+    groups = tuple(f"NAPARI_{group}".upper() for group in GROUPS.values())
+    by_variable = any(name.upper().startswith(groups) for name in os.environ)
+    folder = Path(napari_file).parent if napari_file else None
+    return folder is not None and not by_variable and not (folder / f"{PLUGIN}.yaml").exists()
