@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet.evaluation import confidence
 from napari_unet.evaluation.confidence import (
     THRESHOLDS,
+    Activation,
     count_probabilities,
     reliability,
     threshold_curve,
@@ -57,6 +59,22 @@ def test_every_threshold_gives_what_the_mask_made_with_it_scores(
             assert found[number] == pytest.approx(expected, abs=0.05, nan_ok=True)
         else:
             assert found[number] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_pixels_may_be_counted_piece_by_piece(activation: Activation) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (9, 11)).astype(np.uint8)
+    probabilities = (rng.random((9, 11, 2)) / 2).astype(np.float32)
+    weights = rng.integers(0, 2, (9, 11)).astype(np.float32)
+    for known in (None, weights):
+        whole = count_probabilities(labels, probabilities, known, activation)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(confidence, "PIECE", 10)
+            pieces = count_probabilities(labels, probabilities, known, activation)
+        for name in ("both", "predicted", "reference", "binned", "positive"):
+            np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
+        np.testing.assert_allclose(pieces.summed, whole.summed, rtol=1e-12)
 
 
 def test_reliability_by_hand() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_unet.metrics import objects
 from napari_unet.metrics.competition import data_science_bowl_score
 from napari_unet.metrics.objects import THRESHOLDS, pair_objects, tally_objects
 
@@ -85,6 +87,21 @@ def test_numbers_may_be_large_and_have_gaps() -> None:
     assert tally_objects(many, many.T).hits.tolist() == [400 * 400] * 10
     full = np.ones((3, 3), np.int64) * 10**9  # no background at all
     assert tally_objects(full, full).f1() == 1
+
+
+@given(
+    arrays(np.uint16, (6, 7), elements=st.sampled_from([0, 1, 2, 3, 900, 60_000])),
+    arrays(np.int64, (6, 7), elements=st.sampled_from([0, 1, 2, 70_000, 2**40])),
+    st.integers(1, 50),
+)
+def test_pixels_may_be_counted_piece_by_piece(a: np.ndarray, b: np.ndarray, piece: int) -> None:
+    whole = pair_objects(a, b)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "PIECE", piece)
+        patch.setattr(objects, "ROOMY", 0)  # tables have room for 2 ** 16 numbers, whatever the pixels
+        pieces = pair_objects(a, b)
+    for field in dataclasses.fields(whole):
+        np.testing.assert_array_equal(getattr(pieces, field.name), getattr(whole, field.name))
 
 
 def test_masks_that_cannot_be_matched() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +21,7 @@ THRESHOLDS = np.round(np.linspace(0.0, 1.0, 101), 2)
 # As wide as the probabilities that masks are made of, so that both fall on the same side of a threshold.
 _EDGES = THRESHOLDS.astype(np.float32)
 BINS = 20  # of the reliability diagram
+PIECE = 2**22  # pixels that are counted at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,10 @@ class ProbabilityCounts:
     binned: NDArray[np.int64]
     positive: NDArray[np.int64]
     summed: NDArray[np.float64]
+
+    def __add__(self, other: ProbabilityCounts) -> ProbabilityCounts:
+        """Pool two sets of pixels."""
+        return ProbabilityCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def iou(self, empty: EmptyRule = "one") -> NDArray[np.float64]:
         """(101,) IoU of the image at each threshold: mean over the classes in either mask."""
@@ -86,11 +93,21 @@ def count_probabilities(
     """
     if labels.shape != probabilities.shape[:2]:
         raise ValueError(f"probabilities of {probabilities.shape} do not fit a mask of {labels.shape}")
-    if weights is None:
-        truth, likely = labels.ravel(), probabilities.reshape(-1, probabilities.shape[2])
-    else:
-        truth, likely = labels[weights > 0], probabilities[weights > 0]
-    likely = likely.astype(np.float32, copy=False)
+    flat = probabilities.reshape(-1, probabilities.shape[2])
+    pieces = []
+    for start in range(0, max(labels.size, 1), PIECE):
+        truth, likely = labels.reshape(-1)[start : start + PIECE], flat[start : start + PIECE]
+        if weights is not None:
+            known = weights.reshape(-1)[start : start + PIECE] > 0
+            truth, likely = truth[known], likely[known]
+        pieces.append(_count_piece(truth, likely.astype(np.float32, copy=False), activation))
+    return reduce(add, pieces)
+
+
+def _count_piece(
+    truth: NDArray[np.uint8], likely: NDArray[np.float32], activation: Activation
+) -> ProbabilityCounts:
+    """Count pixels: (N,) labels and (N, K) probabilities."""
     classes = likely.shape[1]
     if classes == 1:
         strength, winner = likely[:, 0], np.zeros(len(truth), np.intp)

@@ -24,6 +24,7 @@ THRESHOLDS = tuple(step / 20 for step in TWENTIETHS)  # 0.5, 0.55 ... 0.95
 PART = 0.1  # of an object that a piece must be to count in splits and merges
 MISSED, SPARE, SHARED = 10, 1, 5  # weights of DET
 ROOMY = 4  # numbers a pixel that a full table of pairs may have
+PIECE = 2**22  # pixels that are counted at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +95,7 @@ def pair_objects(
     if rows * columns > max(2**16, ROOMY * reference.size):
         reference, predicted = _close_up(reference), _close_up(predicted)
         rows, columns = int(reference.max(initial=0)) + 1, int(predicted.max(initial=0)) + 1
-    codes = reference.ravel().astype(np.int64)
-    codes *= columns
-    codes += predicted.ravel()
-    if rows * columns > max(2**16, ROOMY * codes.size):  # more objects than a table has room for
-        codes, numbers = np.unique(codes, return_counts=True)
-    else:
-        table = np.bincount(codes, minlength=rows * columns)
-        codes = np.flatnonzero(table)
-        numbers = table[codes]
+    codes, numbers = _count_codes(reference.ravel(), predicted.ravel(), rows, columns)
     first, second = np.divmod(codes, columns)
     sizes = [
         np.bincount(index, weights=numbers, minlength=length).astype(np.int64)
@@ -119,11 +112,41 @@ def pair_objects(
     )
 
 
-def _close_up(mask: NDArray[np.integer]) -> NDArray[np.int64]:
+def _count_codes(
+    first: NDArray[np.integer], second: NDArray[np.integer], rows: int, columns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The codes first * columns + second that occur, ascending, and how many pixels have each."""
+    table = np.zeros(rows * columns if rows * columns <= max(2**16, ROOMY * PIECE) else 0, np.int64)
+    found, counts = [], []
+    for start in range(0, first.size, PIECE):
+        codes = first[start : start + PIECE].astype(np.int64)
+        codes *= columns
+        codes += second[start : start + PIECE]
+        if len(table):
+            table += np.bincount(codes, minlength=len(table))
+        else:  # more objects than a table has room for
+            some, number = np.unique(codes, return_counts=True)
+            found.append(some)
+            counts.append(number)
+    if len(table):
+        codes = np.flatnonzero(table)
+        return codes, table[codes]
+    codes, places = np.unique(np.concatenate(found), return_inverse=True)
+    return codes, np.bincount(places, weights=np.concatenate(counts)).astype(np.int64)
+
+
+def _close_up(mask: NDArray[np.integer]) -> NDArray[np.integer]:
     """The same objects, numbered without gaps."""
-    numbers, index = np.unique(mask, return_inverse=True)
-    closed: NDArray[np.int64] = index.reshape(mask.shape).astype(np.int64) + int(numbers[0] > 0)
-    return closed
+    highest = int(mask.max(initial=0))
+    if highest <= 1:
+        return mask
+    if highest >= max(2**16, ROOMY * mask.size):  # numbers that no table has room for
+        numbers, index = np.unique(mask, return_inverse=True)
+        return np.asarray(index.reshape(mask.shape) + int(numbers[0] > 0))
+    there = np.zeros(highest + 1, bool)
+    there[mask] = True
+    there[0] = False
+    return np.asarray(np.cumsum(there, dtype=np.int32)[mask])
 
 
 @dataclass(frozen=True, eq=False)
