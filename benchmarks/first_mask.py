@@ -39,6 +39,7 @@ def run(image: Path, model: Path, out: Path, cache: Path) -> tuple[float, float]
 
 def main() -> None:
     """Run in turns and print."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled already
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,16 +1,18 @@
 """One image of nuclei to numbered objects, by this program and by what people would pick instead.
 
-    python benchmarks/nuclei_peers.py [--side 2048] [--rounds 3] [--python PEERS/bin/python]
+    python benchmarks/nuclei_peers.py [--side 2048] [--rounds 3] [--python PEERS/bin/python] [--programs ...]
 
 Ours is the built-in model of nuclei. StarDist is its 2D default network, Cellpose 3 the network of cyto3,
-both with random weights where theirs are not on this machine: speed alone is compared, as objects are what
-random weights happen to find. Each has a process of its own, and they take turns. Cold is from the start of
-Python to the objects on disk; warm is one more image in the same process, median of the rounds. Seconds of
-all cores mean something on a busy machine, too.
+Cellpose 4 that of cpsam, all with random weights where theirs are not on this machine: speed alone is
+compared, as objects are what random weights happen to find. Of Cellpose the network alone is run, without
+its flows, which lead nowhere with random weights and take minutes. Each has a process of its own, and they
+take turns. Cold is from the start of Python to the objects on disk; warm is one more image in the same
+process, median of the rounds. Seconds of all cores mean something on a busy machine, too.
 
 Other programs want versions of their own. They are looked for in this Python, or in another one:
 
     python -m venv PEERS && PEERS/bin/pip install stardist tensorflow "cellpose<4"
+    python -m venv PEERS4 && PEERS4/bin/pip install "cellpose>=4"
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     Find = Callable[[np.ndarray], np.ndarray]
 
-LIMIT = 600  # seconds of one program
+LIMIT = 1800  # seconds of one program
 PAD = 24  # pixels from the middle of one nucleus to that of the next, about
 
 
@@ -90,17 +92,40 @@ def stardist() -> Find:
 def cellpose() -> Find:
     """The network of Cellpose 3 (cyto3), random weights unless they are there."""
     from cellpose import models
+    from scipy import ndimage
 
     path = Path.home() / ".cellpose" / "models" / "cyto3"
     model: Any = models.CellposeModel(gpu=False, pretrained_model=str(path) if path.is_file() else False)
 
     def find(image: np.ndarray) -> np.ndarray:
-        return np.asarray(model.eval(image, diameter=18, channels=[0, 0], normalize=True)[0])
+        probability = model.eval(image, diameter=18, normalize=True, compute_masks=False)[1][2]
+        return np.asarray(ndimage.label(probability > 0)[0])
 
     return find
 
 
-PROGRAMS: dict[str, Callable[[], Find]] = {"ours": ours, "StarDist": stardist, "Cellpose 3": cellpose}
+def cellpose4() -> Find:
+    """The network of Cellpose 4 (cpsam), random weights unless they are there."""
+    from cellpose import models, vit
+    from scipy import ndimage
+
+    path = Path.home() / ".cellpose" / "models" / "cpsam_v2"
+    with tempfile.TemporaryDirectory() as folder:
+        if not path.is_file():
+            path = Path(folder) / "random"
+            vit.CPSAM().save_model(path)
+        model: Any = models.CellposeModel(gpu=False, pretrained_model=str(path))
+
+    def find(image: np.ndarray) -> np.ndarray:
+        probability = model.eval(image, diameter=18, normalize=True, compute_masks=False)[1][2]
+        return np.asarray(ndimage.label(probability > 0)[0])
+
+    return find
+
+
+PROGRAMS: dict[str, Callable[[], Find]] = {
+    "ours": ours, "StarDist": stardist, "Cellpose 3": cellpose, "Cellpose 4": cellpose4
+}  # fmt: skip
 
 
 def one(program: str, side: int, rounds: int, out: Path) -> dict[str, float]:
@@ -156,6 +181,7 @@ def ask(program: str, python: str, side: int, rounds: int, folder: Path) -> dict
 
 def main() -> None:
     """Ask each in turn and print a table."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled already
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

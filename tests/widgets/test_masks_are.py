@@ -87,8 +87,12 @@ def test_the_project_remembers_how_masks_are_read(dock: Any, viewer: Any, qtbot:
     dock.session.painting.prepare()
     qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=30_000)
     choose(dock, qtbot, "Masks: classes")
-    qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=30_000)
-    assert dock.session.painting.project.file.data.masks_are == "classes"
+
+    def remembered() -> str | None:
+        project = dock.session.painting.project
+        return None if project is None else project.file.data.masks_are
+
+    qtbot.waitUntil(lambda: remembered() == "classes", timeout=30_000)
     dataset = open_dataset(cells)
     assert dataset.masks_are == ""
     assert remembered_masks(dataset) == "classes"
