@@ -1,12 +1,14 @@
-"""Make the models that come with the program: `nuclei` and `nerve-and-vessel`.
+"""Make the models that come with the program: `nuclei`, `nerve-and-vessel` and `membranes-3d`.
 
     python benchmarks/make_shipped_models.py nuclei --data DSB2018 --work DIR --out FOLDER
     python benchmarks/make_shipped_models.py nerve-and-vessel --data USGRA_SEG --work DIR --out FOLDER
+    python benchmarks/make_shipped_models.py membranes-3d --data FIB_MEDULLA --work DIR --out FOLDER
 
 DSB2018 is stage1_train of the 2018 Data Science Bowl (BBBC038, CC0), USGRA_SEG the folder with images/ and
-masks/ of usgra-seg (CC-BY 4.0). A run that was stopped resumes. The split is drawn by
-kind of image and written before anything is trained. Threshold, depth of cores and smallest size are
-chosen on validation images; held-out images are scored in the end and decide nothing.
+masks/ of usgra-seg (CC-BY 4.0), FIB_MEDULLA that with images/, masks/ and bodies/ of fib-medulla (CC-BY). A
+run that was stopped resumes. The split is drawn by kind of image, or by blocks of slices, and written before
+anything is trained. Threshold, depth of cores and smallest size, or join, are chosen on validation images;
+held-out images are scored in the end and decide nothing.
 
 `--init` starts from the weights of an earlier run: the split is drawn by the same seed, so what is held out
 stays so. FOLDER becomes a model with its card, weights in half precision. `--now` makes it of a training
@@ -28,9 +30,11 @@ from add_likeness import SIZES, likeness_of
 from napari_unet.cli.shared.running import epoch_line, run_task, start_backend
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
+from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
 from napari_unet.models.likeness import KEY
 from napari_unet.models.normalization import resize
+from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.workflow.train.recipes import recipe
 from shipped_cards import ABOUT, CLASSES, FLIPS, card_text
 
@@ -61,7 +65,13 @@ SETTINGS = {
         "augmentation.scale=0.4", "warp_probability=0.9", "elastic=6", "brightness=0.4", "contrast=0.4",
         "gamma=0.5", "shading=0.5", "blur=1.0", "noise=0.3",
     ),
+    "membranes-3d": (
+        "dimensions=2.5d", "slices=7", "network.name=encoder_unet", "encoder=EfficientNetLite0", "filters=16",
+        "depth=4", "megapixels=420", "training.seed=8", "symmetry=dihedral", "objects=agglomerate",
+        "orthogonal=true",
+    ),
 }  # fmt: skip
+VOLUMES = {"membranes-3d"}  # of which cells are scored in three dimensions
 
 # Nuclei of images at a quarter of the size are below what is a speck at full size: chosen on the validation
 # images at both sizes, by robustness.py --part validation --minimum-size.
@@ -98,6 +108,16 @@ def split_by_kind(dataset: Dataset) -> Split:
         data=dataset.name,
         note="drawn within each kind of image (size, colour, bright or dark)",
     )
+
+
+def first_split(name: str, dataset: Dataset) -> Split:
+    """The split of a model before it is trained."""
+    if name not in VOLUMES:
+        return split_by_kind(dataset)
+    return make_volume_split(
+        dataset, validation=VALIDATION, held_out=VALIDATION, seed=0, coverage=None,
+        on_progress=ignore_progress, cancel=CancelToken(),
+    )  # fmt: skip
 
 
 def settings_of(name: str, changes: list[str]) -> Recipe:
@@ -147,16 +167,19 @@ def looks_of(dataset: Dataset) -> list[dict[str, Any]]:
     return summarize_statistics(looks)
 
 
-def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
+def finish(name: str, model: Model, dataset: Dataset, data: Path, out: Path) -> None:
     """Choose the last settings on validation images; write the model, its scores, its card."""
     from napari_unet.models.model import load_model, save_model
     from napari_unet.workflow.train.tune_threshold import tune_threshold
-    from score_shipped import evaluate, figures, held_out
+    from score_shipped import cell_figures, choose_cells, evaluate, figures, held_out
 
     plain = model.recipe.inference.model_copy(update={"flips": FLIPS[name]})
     model.recipe = model.recipe.model_copy(update={"inference": plain})
-    tuned = tune_threshold(model, dataset.subset(model.provenance["split"]["validation"]))
-    settings = tuned.settings
+    if name in VOLUMES:
+        settings, chosen_by = choose_cells(model, dataset, data)
+    else:
+        tuned = tune_threshold(model, dataset.subset(model.provenance["split"]["validation"]))
+        settings, chosen_by = tuned.settings, tuned.to_json()
     if name in SMALLEST:
         settings = settings.model_copy(update={"minimum_size": SMALLEST[name]})
     model.recipe = model.recipe.model_copy(update={"inference": settings})
@@ -164,16 +187,16 @@ def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
     model.provenance["looks"] = looks_of(dataset.subset(model.provenance["split"]["train"]))
     split = Split.from_json(model.provenance["split"], "split")
     likeness = likeness_of(dataset, split, model.normalization, SIZES)
-    assert likeness is not None
-    model.provenance[KEY] = likeness.to_json()
+    if likeness is not None:  # one volume is too few to say what is unlike it
+        model.provenance[KEY] = likeness.to_json()
     model.provenance["about"] = {**ABOUT[name], "scores": {}}
     model.provenance["data"].pop("path", None)  # of the machine that it was trained on
     save_model(model, out, half=True)
     written = load_model(out)
-    scores = {
-        "held_out": figures(evaluate(written, held_out(written, dataset))),
-        "chosen_by": tuned.to_json(),
-    }
+    found = figures(evaluate(written, held_out(written, dataset)))
+    if name in VOLUMES:
+        found |= cell_figures(written, dataset, data)
+    scores = {"held_out": found, "chosen_by": chosen_by}
     written.provenance["about"]["scores"] = scores
     save_model(written, out, half=True)
     (out / "card.md").write_text(card_text(written), encoding="utf-8")
@@ -198,7 +221,7 @@ def main() -> int:
     dataset = open_dataset(options.data)
     split = options.work / "split.json"
     if not split.exists():
-        split_by_kind(dataset).save(split)
+        first_split(options.name, dataset).save(split)
     task = TrainTask(
         options.data,
         options.work / "training",
@@ -210,7 +233,7 @@ def main() -> int:
     )
     model = trained(task, dataset, options.now and not (task.out / SETTINGS_FILE).exists())
     if options.out is not None:
-        finish(options.name, model, dataset, options.out)
+        finish(options.name, model, dataset, options.data, options.out)
     return 0
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/score_shipped.py nuclei --data DSB2018
     python benchmarks/score_shipped.py nerve-and-vessel --data USGRA_SEG
+    python benchmarks/score_shipped.py membranes-3d --data FIB_MEDULLA
 
 Images are told by their pixels; those that the model was trained or chosen on are left out.
 """
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli.shared.running import start_backend
 from napari_unet.data.catalog import open_dataset
+from napari_unet.metrics.volumes import score_volume
+from volumes import BODIES, best_join, cells, rand_error, read_bodies, segmented
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
@@ -58,6 +61,29 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
     return out
 
 
+def choose_cells(model: Model, dataset: Dataset, data: Path) -> tuple[InferenceSettings, dict[str, Any]]:
+    """Threshold and join of a model of membranes with the least error on its validation slices."""
+    settings, ids = model.recipe.inference, model.provenance["split"]["validation"]
+    slices, probabilities = segmented(dataset, ids, model, settings)
+    bodies = read_bodies(data)[slices]
+    threshold, join = best_join(bodies, probabilities)
+    error = rand_error(bodies, probabilities, threshold, join)
+    chosen = settings.model_copy(update={"threshold": threshold, "join": join})
+    return chosen, {"score": "adapted_rand_error", "value": round(error, 3), "images": len(slices)}
+
+
+def cell_figures(model: Model, dataset: Dataset, data: Path) -> dict[str, Any]:
+    """Adapted Rand error of the cells in the held-out slices: in three dimensions, and slice by slice."""
+    settings, ids = model.recipe.inference, model.provenance["split"]["held_out"]
+    slices, probabilities = segmented(dataset, ids, model, settings)
+    found = score_volume(read_bodies(data)[slices], cells(probabilities, settings.threshold, settings.join))
+    by_slice = [one.adapted_rand_error for one in found.slices]
+    return {
+        "adapted_rand_error": {"mean": round(found.volume.adapted_rand_error, 3)},
+        "adapted_rand_error_by_slice": {"mean": round(sum(by_slice) / len(by_slice), 3)},
+    }
+
+
 def main() -> None:
     """Print the scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -81,6 +107,9 @@ def main() -> None:
             low, high = score["interval"]
             pooled = f"  pooled {score['pooled']:.3f}" if "pooled" in score else ""
             print(f"{name:8} {score['mean']:.3f} ({low:.3f} to {high:.3f}){pooled}")
+    if (options.data / BODIES).is_dir():
+        for name, found in cell_figures(model, open_dataset(options.data), options.data).items():
+            print(f"{name} {found['mean']:.3f}")
     for score in sorted(evaluation.scores, key=lambda s: s.iou)[:5]:
         print(f"worst: {score.image[:16]} IoU {score.iou:.3f}")
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from napari_unet.cli import main
+from napari_unet.models.shipped import shipped_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,16 +109,17 @@ def test_models_lists_built_in_ones_and_those_in_a_folder(
     (tmp_path / "mine" / "notes.zip").write_bytes(b"no zip")
     assert main(["models", str(tmp_path / "mine"), "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-    assert [name for name, one in found.items() if one["built_in"]] == ["nerve-and-vessel", "nuclei"]
-    assert set(found) == {"nerve-and-vessel", "nuclei", "tiny", "packed"}
+    assert [name for name, one in found.items() if one["built_in"]] == list(shipped_models())
+    assert set(found) == {*shipped_models(), "tiny", "packed"}
     assert found["nuclei"]["classes"] == ["nucleus"]
+    assert found["membranes-3d"]["channels"] == 1  # of a slice, of which the network sees seven
     assert found["nuclei"]["for"].startswith("Cell nuclei")
     assert (found["tiny"]["channels"], found["tiny"]["classes"]) == (1, ["foreground"])
     assert found["tiny"]["bytes"] == (grey_model / "model.weights.h5").stat().st_size
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     assert "nerve, vessel" in shown
-    assert "2 built-in models" in shown
+    assert f"{len(shipped_models())} built-in models" in shown
     assert main(["models", str(tmp_path / "none")]) == 2
 
 

@@ -157,7 +157,7 @@ def test_settings_of_a_model_are_read_to_the_last(unpacked: Path, numbers: dict[
 
 
 def test_the_models_that_come_with_the_program_open() -> None:
-    assert set(shipped_models()) == {"nuclei", "nerve-and-vessel"}
+    assert set(shipped_models()) == {"membranes-3d", "nerve-and-vessel", "nuclei"}
     for name, path in shipped_models().items():
         model = load_model(path)
         assert ModelCard.read(path).name == name

@@ -48,8 +48,8 @@ def test_a_shipped_model_loads_says_where_it_is_from_and_takes_grey_and_colour(n
     assert {w.dtype for w in model.network.get_weights()} == {np.dtype(np.float32)}
     card = ModelCard.read(Path(name))
     assert card.name == name
-    assert all(card.normalization.takes(channels) for channels in (1, 3))
-    assert not card.normalization.takes(4)  # transparency was left out before
+    assert not any(card.mismatch(channels) for channels in (1, 3))
+    assert card.mismatch(4)  # transparency was left out before
     about = card.provenance["about"]
     for key in ("title", "licence", "attribution", "command", "scores", "limits", "pixel_size"):
         assert about[key], key

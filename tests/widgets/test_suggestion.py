@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +84,27 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     assert panel.suggestion.warning.isHidden()
     segment(dock, qtbot)
     assert dock.canvas.mask_layer.data.any()
+
+
+def test_a_network_that_sees_several_slices_is_suggested_for_volumes_alone(
+    cells: Path, dock: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (card,) = dock.session.candidate.suggestible()
+    network = card.recipe.network.model_copy(update={"dimensions": "2.5d"})
+    seen = replace(card, recipe=card.recipe.model_copy(update={"network": network}))
+    # What the card says of channels is that of one slice.
+    monkeypatch.setattr(type(seen), "mismatch", lambda *_: "")
+    monkeypatch.setattr(dock.session.candidate, "suggestible", lambda: [seen])
+    viewer.add_image(spots(0))
+    row = dock.segment_panel.suggestion
+    qtbot.waitUntil(lambda: bool(row._statistics))
+    assert row.suggestion is None
+    assert row.closest is None
+    assert dock.session.workspace.model is None
+    monkeypatch.setattr(type(dock.session.workspace), "volume", (dock.session.workspace.current,))
+    row.suggest_for()
+    assert row.suggestion is not None
+    assert row.suggestion.card is seen
 
 
 def test_another_model_stays_until_the_suggestion_is_taken(

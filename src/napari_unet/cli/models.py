@@ -91,7 +91,7 @@ def _facts(card: Any, place: Path) -> dict[str, Any]:
         "path": place,
         "for": str(about.get("title") or f"images like those of {card.trained_on}"),
         "classes": list(card.classes),
-        "channels": card.normalization.channels,
+        "channels": card.channels,
         "network": card.recipe.network.name,
         "bytes": sum(file.stat().st_size for file in files),
         "members": [name for name, _ in card.members],

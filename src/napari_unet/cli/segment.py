@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_unet.cli.shared.results import left_out_facts, show
 from napari_unet.cli.shared.running import (
@@ -18,9 +18,6 @@ from napari_unet.cli.shared.running import (
 )
 from napari_unet.errors import Cancelled
 from napari_unet.settings import InferenceSettings, LargeImageSettings
-
-if TYPE_CHECKING:
-    import argparse
 
 NAME = "segment"
 ABOUT = "Segment images: one mask for each."
@@ -77,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "when it appears, splits, merges and disappears. Writes objects.",
     )  # fmt: skip
     parser.add_argument(
-        "--orthogonal", action="store_true", default=None,
+        "--orthogonal", action=argparse.BooleanOptionalAction, default=None,
         help="Average what a 2D or 2.5D model says along z, y and x, of volumes with about cubic voxels. It "
         "takes three times as long.",
     )  # fmt: skip

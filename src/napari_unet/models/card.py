@@ -88,6 +88,15 @@ class ModelCard:
         """Whether it learned to part objects that touch."""
         return self.recipe.network.separation != "none"
 
+    @property
+    def channels(self) -> int:
+        """That the model takes of an image, or of each slice."""
+        return self._of_slice.channels
+
+    @property
+    def _of_slice(self) -> Normalization:
+        return normalization_of_slices(self.normalization, self.recipe.network.seen_slices)
+
     def mismatch(self, channels: int, colour: bool | None = None) -> str:
         """Why images with so many channels do not fit; empty if they do.
 
@@ -98,7 +107,7 @@ class ModelCard:
         colour : bool or None
             Whether they are red, green and blue of one colour; None where nobody says so.
         """
-        of_slice = normalization_of_slices(self.normalization, self.recipe.network.seen_slices)
+        of_slice = self._of_slice
         wanted = of_slice.channels
         if of_slice.takes(channels, colour):
             return ""

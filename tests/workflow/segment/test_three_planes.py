@@ -109,10 +109,20 @@ def test_where_the_three_answers_differ_they_disagree(tmp_path: Path) -> None:
     assert apart[5, 5] == pytest.approx(0, abs=1e-3)
 
 
-def test_thick_slices_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("disagreement", [False, True])
+def test_thick_slices_are_looked_at_alone_which_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, disagreement: bool
+) -> None:
     write(tmp_path / "em.tif", one_bright(), spacing=0.75)
-    with raises_code("data.volume.anisotropic", "0.75 x 0.25 x 0.25"):
-        segmented(tmp_path / "em.tif", model_of(tmp_path / "model", "2d"))
+    model = model_of(tmp_path / "model", "2d")
+    found = segmented(tmp_path / "em.tif", model, disagreement=disagreement)
+    assert "em_000 to em_005 looks different along z (voxels of 0.75 x 0.25 x 0.25" in caplog.text
+    plain = InferenceSettings(flips="none")
+    samples = open_images([tmp_path / "em.tif"])
+    expected = list(segment_samples(samples, model, plain, disagreement=disagreement))
+    assert len(found) == len(expected) == len(one_bright())
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 def test_where_files_say_nothing_the_model_is_asked_and_else_a_person_knows(
@@ -124,8 +134,8 @@ def test_where_files_say_nothing_the_model_is_asked_and_else_a_person_knows(
     assert sum("taken for cubic" in message for message in caplog.messages) == 1
     training = model.recipe.training.model_copy(update={"voxel_size": "50x5x5nm"})
     model.recipe = model.recipe.model_copy(update={"training": training})
-    with raises_code("data.volume.anisotropic"):
-        segmented(tmp_path / "em.tif", model)
+    segmented(tmp_path / "em.tif", model)
+    assert "looks different along z (voxels of 50 x 5 x 5 nm)" in caplog.text
 
 
 def test_a_network_in_three_dimensions_is_refused(tmp_path: Path) -> None:
@@ -134,10 +144,12 @@ def test_a_network_in_three_dimensions_is_refused(tmp_path: Path) -> None:
         segmented(tmp_path / "em.tif", model_of(tmp_path / "model", "3d"))
 
 
-def test_an_image_that_is_no_slice_is_refused(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "alone.tif", one_bright()[0].astype(np.uint8))
-    with raises_code("data.volume.slices", "alone"):
-        segmented(tmp_path / "alone.tif", model_of(tmp_path / "model", "2d"))
+def test_an_image_that_is_no_slice_has_one_plane(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bright = one_bright()[2]
+    tifffile.imwrite(tmp_path / "alone.tif", np.where(bright, 200, 0).astype(np.uint8))
+    (found,) = segmented(tmp_path / "alone.tif", model_of(tmp_path / "model", "2d"))
+    np.testing.assert_array_equal(found.mask, bright)
+    assert "1 image is no slice of a volume" in caplog.text
 
 
 def test_a_two_dimensional_model_writes_a_volume_whose_objects_are_in_three_dimensions(

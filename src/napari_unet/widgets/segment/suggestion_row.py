@@ -131,6 +131,8 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self.suggestion = self.closest = None
         if found is not None:
             cards = session.candidate.suggestible()
+            if not session.workspace.volume:  # a network that sees several slices is for volumes
+                cards = [card for card in cards if card.recipe.network.dimensions == "2d"]
             self.suggestion = suggest(found.whole, found.channels, cards, found.colour)
             self.suggestion = self.suggestion or suggest_channel(found.each, cards)
             if self.suggestion is None and session.workspace.model is None:

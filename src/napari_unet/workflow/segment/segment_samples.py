@@ -167,9 +167,14 @@ def segment_samples(
     if settings.orthogonal:
         of_slices = normalization_of_slices(model.normalization, model.recipe.network.seen_slices)
         readable = _readable(samples, on_problem, of_slices, blanks)
+        one_plane = settings.model_copy(update={"orthogonal": False})
         results = by_planes(
-            readable, model, settings, cancel, on_problem, on_slices, disagreement=disagreement
-        )
+            readable, model, settings, cancel, on_problem, on_slices,
+            in_one_plane=lambda run: _in_one_plane(
+                run, model, one_plane, cancel, on_problem, blanks, disagreement=disagreement
+            ),
+            disagreement=disagreement,
+        )  # fmt: skip
     elif model.recipe.network.in_3d:
         if disagreement and not isinstance(model, Ensemble):
             raise one_answer_only()
@@ -383,6 +388,27 @@ def _by_one(
     ):
         sample, shape = waiting.pop(0)
         yield sample, resize(outputs, shape), None
+
+
+def _in_one_plane(
+    samples: Sequence[Sample],
+    model: AnyModel,
+    settings: InferenceSettings,
+    cancel: CancelToken | None,
+    on_problem: OnProblem | None,
+    blanks: Blanks,
+    *,
+    disagreement: bool,
+) -> Iterator[Result]:
+    """As each image by itself, without what a network says of it as a whole."""
+    if isinstance(model, Ensemble) or disagreement:
+        results = _by_many(samples, model, settings, cancel, on_problem, blanks)
+    else:
+        results = _by_one(samples, model, settings, cancel, on_problem, blanks)
+    for sample, outputs, apart in results:
+        if model.recipe.network.presence:
+            outputs = without_presence(outputs, len(model.classes))[0]
+        yield sample, outputs, apart
 
 
 def _by_many(

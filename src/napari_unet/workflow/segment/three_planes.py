@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     OnProblem = Callable[[Sample, WorkbenchError], None]
 
 log = logging.getLogger(__name__)
+FLAT = (
+    "%s looks different along z (voxels of %s), so only its slices are looked at, not the planes across them."
+)
 AROUND = 16  # slices before and behind those that are wanted, in planes across them
-REMEDY = "leave --orthogonal out, or set orthogonal=false"
+REMEDY = "use --no-orthogonal, or set orthogonal=false"
 
 
 def sees_volumes(network: NetworkSettings, settings: InferenceSettings) -> bool:
@@ -90,8 +93,7 @@ def check_cubic(name: str, voxel: VoxelSize | None, model: AnyModel) -> bool:
     DataError
         If the voxels are known not to be about cubic.
     """
-    trained = model.recipe.training.voxel_size
-    voxel = voxel or (parse_voxel_size(trained) if trained else None)
+    voxel = _voxel_size(voxel, model)
     if voxel is None or voxel.is_cubic:
         return voxel is not None
     raise DataError(
@@ -101,6 +103,12 @@ def check_cubic(name: str, voxel: VoxelSize | None, model: AnyModel) -> bool:
         got=voxel.text,
         remedy=REMEDY,
     )
+
+
+def _voxel_size(voxel: VoxelSize | None, model: AnyModel) -> VoxelSize | None:
+    """As the file says, else as the model's training says."""
+    trained = model.recipe.training.voxel_size
+    return voxel or (parse_voxel_size(trained) if trained else None)
 
 
 def check_one_plane(settings: InferenceSettings, what: str) -> None:
@@ -133,12 +141,14 @@ def by_planes(
     on_problem: OnProblem | None = None,
     on_slices: Callable[[float], None] | None = None,
     *,
+    in_one_plane: Callable[[Sequence[Sample]], Iterator[Result]],
     disagreement: bool = False,
 ) -> Iterator[Result]:
     """Segment volumes in planes across z, y and x, and average.
 
     Each slice is prepared as the network is shown it. The other planes are cut out of what results, so that
-    all slices are equally bright in them.
+    all slices are equally bright in them. Images that are no slices, and volumes that look different along
+    z, have no other planes, which is said of the latter.
 
     Parameters
     ----------
@@ -149,6 +159,8 @@ def by_planes(
         Whose networks take images.
     settings, cancel, on_problem, on_slices
         As ``segment_samples``.
+    in_one_plane : callable
+        Segments what has no other planes.
     disagreement : bool
         Whether it is wanted how far the answers along the three axes lie apart; of an ensemble it always
         is, with those of its members.
@@ -163,15 +175,22 @@ def by_planes(
     ------
     SettingsError
         If the network's answers cannot be averaged so.
-    DataError
-        If an image is no slice of a volume, or voxels are not about cubic.
     """
     check_planes(model.recipe.network, settings)
     read = {sample.id: (sample, image) for sample, image in images}
     finished, known = 0, True
     for run in runs_of_slices(sample for sample, _ in read.values()):
+        voxel = _voxel_size(voxel_size_of(run[:1]), model)
+        thick = voxel is not None and not voxel.is_cubic
+        if thick or place_of(run[0]) is None:
+            if thick and voxel is not None:
+                log.warning(FLAT, _name(run), voxel.text)
+            for sample in run:
+                del read[sample.id]
+            yield from in_one_plane(run)
+            continue
+        known &= voxel is not None
         try:
-            known &= check_cubic(_name(run), voxel_size_of(run[:1]), model)
             planes = _Planes(run, [read[sample.id][1] for sample in run], model)
             tell = None if on_slices is None else _telling(on_slices, finished, len(run))
             outputs, spread = planes.mean(model, settings, cancel, tell, disagreement=disagreement)
@@ -191,13 +210,6 @@ def by_planes(
 
 def _name(run: Sequence[Sample]) -> str:
     first = run[0]
-    if place_of(first) is None:
-        raise DataError(
-            f"{first.id} is no slice of a volume, as far as its file says",
-            code="data.volume.slices",
-            expected="a stack with an axis Z, or files whose names end in the number of the slice",
-            remedy=f"if the pages of the file are slices, add --axes ZYX; else {REMEDY}",
-        )
     return first.id if len(run) == 1 else f"{first.id} to {run[-1].id}"
 
 
