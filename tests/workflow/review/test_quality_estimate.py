@@ -113,13 +113,13 @@ def test_the_worst_comes_first_and_the_reason_is_told() -> None:
         MemberAgreement("grey", 0.9, 0.5),
     ]
     found.append(MemberAgreement("nothing", 1.0, 0.2, empty=True))
-    queue = worst_first(found, known={"good": 0.1})
-    assert [queued.id for queued in queue] == ["good", "nothing", "torn", "grey"]
-    assert queue[0].known
-    assert queue[0].reason == "IoU 0.10 with its reference mask"
-    assert "nothing found, but not for certain" in queue[1].reason
-    assert "flipped" in queue[2].reason
-    assert "unsure" in queue[3].reason
+    queue = worst_first(found)
+    # The square roots of 1.0 x 0.2, 0.3 x 0.8, 0.9 x 0.5 and 0.99 x 0.95.
+    assert [queued.id for queued in queue] == ["nothing", "torn", "grey", "good"]
+    assert [queued.iou for queued in queue] == pytest.approx([0.447, 0.490, 0.671, 0.970], abs=1e-3)
+    assert "nothing found, but not for certain" in queue[0].reason
+    assert "flipped" in queue[1].reason
+    assert "unsure" in queue[2].reason
 
 
 def test_the_reason_says_who_disagrees() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_unet.workflow.review.quality_estimate import CERTAIN, Calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from napari_unet.workflow.review.quality_estimate import MemberAgreement
 
@@ -23,25 +23,20 @@ class QueuedImage:
     id : str
         Of the image.
     iou : float
-        Known or estimated.
-    known : bool
-        Whether it is known from a reference mask.
+        Estimated, 0 to 1.
     reason : str
         Why it comes when it does, for a person.
     """
 
     id: str
     iou: float
-    known: bool
     reason: str
 
 
 def worst_first(
-    found: Iterable[MemberAgreement],
-    calibration: Calibration | None = None,
-    known: Mapping[str, float] | None = None,
+    found: Iterable[MemberAgreement], calibration: Calibration | None = None
 ) -> list[QueuedImage]:
-    """Order images by IoU, as a table sorted by it does.
+    """Order images by their estimated IoU, as a table sorted by it does.
 
     Parameters
     ----------
@@ -49,8 +44,6 @@ def worst_first(
         Images without a reference mask.
     calibration : Calibration, optional
         From agreement to IoU.
-    known : mapping, optional
-        Id to IoU with a reference mask, where there is one; images of which nothing else is known too.
 
     Returns
     -------
@@ -58,19 +51,13 @@ def worst_first(
         Equal ones by the less certain, then by id.
     """
     listed = list(found)
-    scores = dict(known or {})
     calibration = calibration or Calibration()
-    sums = Calibration(weights=calibration.weights).weigh(listed)
-    queued_images: list[tuple[float, float, QueuedImage]] = [
-        (iou, 0.0, QueuedImage(identifier, iou, True, f"IoU {iou:.2f} with its reference mask"))
-        for identifier, iou in scores.items()
-    ]
-    for measured, iou, total in zip(
-        listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True
-    ):
-        if measured.id not in scores:
-            queued_images.append((iou, total, QueuedImage(measured.id, iou, False, _reason(measured, iou))))
-    return [queued for _, _, queued in sorted(queued_images, key=lambda t: (t[0], t[1], t[2].id))]
+    sums = Calibration(weights=calibration.weights).weigh(listed).tolist()
+    rated = sorted(
+        zip(calibration.estimate(listed).tolist(), sums, listed, strict=True),
+        key=lambda one: (one[0], one[1], one[2].id),
+    )
+    return [QueuedImage(measured.id, iou, _reason(measured, iou)) for iou, _, measured in rated]
 
 
 def at_random(ids: Iterable[str]) -> list[str]:
