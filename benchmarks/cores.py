@@ -1,9 +1,10 @@
 """Steps of training and masks on one core, two cores, and so on to all of them; and on as many devices.
 
-    python benchmarks/cores.py [--rounds 5] [--side 128]
+    python benchmarks/cores.py [--rounds 5] [--kinds cores devices]
 
 Each number of cores has a process of its own that may use no others; they take turns. Devices are virtual
-ones of the processor, of one core each, that share every batch (JAX, float32). Prints milliseconds and how
+ones of the processor, of one core each, that share every batch (JAX, float32; patches of half the side, as
+a step on one core takes seconds there). Prints milliseconds and how
 many times as fast as one. A row that fails says why, and the others are measured.
 """
 
@@ -33,12 +34,15 @@ LIMIT = 240  # seconds of one turn
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
-def case_of(side: int) -> Case:
-    """16 patches of so many pixels either way, and the network of 16 filters."""
-    return Case("cores", 16, 16, side)
+SIDES = {"cores": 128, "devices": 64}  # pixels of a patch, either way
 
 
-def measure(folder: Path, kind: str, count: int, side: int) -> list[float]:
+def case_of(kind: str) -> Case:
+    """16 patches, and the network of 16 filters."""
+    return Case(kind, 16, 16, SIDES[kind])
+
+
+def measure(folder: Path, kind: str, count: int) -> list[float]:
     """Milliseconds of a step of training, and of a prediction, on so many cores; on devices a step alone."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:count]))
@@ -46,7 +50,7 @@ def measure(folder: Path, kind: str, count: int, side: int) -> list[float]:
     from napari_unet.engine.hardware import default_precision
     from side_by_side.runtimes import ours_network, train_ours
 
-    case = case_of(side)
+    case = case_of(kind)
     images = case.images()
     targets = np.ones((*images.shape[:3], 2), np.float32)
     targets[..., 0] = np.random.default_rng(1).random(images.shape[:3]) > 0.5
@@ -71,7 +75,7 @@ def timed(call: Callable[[], object]) -> float:
     return 1e3 * statistics.median(times)
 
 
-def turn(folder: str, kind: str, count: int, side: int) -> list[float] | str:
+def turn(folder: str, kind: str, count: int) -> list[float] | str:
     """What one process measures, or why it failed."""
     environment = dict(os.environ)
     if kind == "devices":
@@ -79,7 +83,7 @@ def turn(folder: str, kind: str, count: int, side: int) -> list[float] | str:
         environment |= {"KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
     try:
         done = subprocess.run(
-            [sys.executable, __file__, "--one", folder, kind, str(count), "--side", str(side)],
+            [sys.executable, __file__, "--one", folder, kind, str(count)],
             capture_output=True, text=True, check=False, timeout=LIMIT, env=environment,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -117,27 +121,29 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--side", type=int, default=128, help="pixels of a patch, either way")
+    parser.add_argument("--kinds", nargs="+", choices=list(SIDES), default=list(SIDES))
     parser.add_argument("--most", type=int, help="cores and devices at most; all if not given")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         folder, kind, count = options.one
-        print(json.dumps(measure(Path(folder), kind, int(count), options.side)))
+        print(json.dumps(measure(Path(folder), kind, int(count))))
         return
     from napari_unet.engine.hardware import available_cores
 
     most = min(options.most or available_cores(), available_cores())
     counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count < most] + [most]
-    kinds = ["cores"] + ["devices"] * (find_spec("jax") is not None)
-    with tempfile.TemporaryDirectory() as name:
-        with get_context("spawn").Pool(1) as pool:
-            pool.apply(write_case, (case_of(options.side), Path(name)))
-        for kind in kinds:
+    for kind in options.kinds:
+        if kind == "devices" and find_spec("jax") is None:
+            print("devices need JAX: pip install jax")
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            with get_context("spawn").Pool(1) as pool:
+                pool.apply(write_case, (case_of(kind), Path(name)))
             found: dict[int, list[list[float] | str]] = {count: [] for count in counts}
             for _ in range(options.rounds):
                 for count in counts:
-                    found[count].append(turn(name, kind, count, options.side))
+                    found[count].append(turn(name, kind, count))
             print("\n".join(table(kind, found)), flush=True)
             print()
 

@@ -5,12 +5,13 @@
     python benchmarks/peers.py inference-16 training --rounds 9
 
 Parts: limits (matrix products and copies), inference-64 and inference-16 (filters), inference-3d and
-training-3d (a network of volumes; ratios are those of voxels a second, too), training, feeding (a
-whole training with augmentation against steps on ready batches), tiles (thousands of small files to PNG),
-clicks (from nothing to the first mask). Each program runs in a process of its own and waits while another
-computes; what they answer is compared first, and nothing is timed where it differs. Ratios are of
-neighbouring turns, told as median (lowest to highest); seconds mean something on this machine alone. Peers
-that are not installed are left out: pip install "napari-unet-workbench[bench]".
+training-3d (a network of volumes; ratios are those of voxels a second, too), training, training-encoder
+(a decoder on EfficientNet-Lite0), feeding (a whole training with augmentation against steps on ready
+batches), tiles (thousands of small files to PNG), clicks (from nothing to the first mask). Each program
+runs in a process of its own and waits while another computes. What they answer is compared first, and
+nothing is timed where it differs. Ratios are of neighbouring turns: median (lowest to highest). Seconds
+mean something on this machine alone. Peers that are not installed are left out:
+pip install "napari-unet-workbench[bench]".
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @dataclass(frozen=True)
 class Case:
-    """A U-Net with our practical block, and a batch of images, or volumes, for it.
+    """A network with our practical block, and a batch of images, or volumes, for it.
 
     Attributes
     ----------
@@ -30,6 +30,8 @@ class Case:
         "2d" or "3d".
     depth : int
         Levels below the first.
+    network : str
+        "unet", or "encoder_unet", on EfficientNet-Lite0.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Case:
     side: int = 256
     dimensions: Literal["2d", "3d"] = "2d"
     depth: int = 4
+    network: Literal["unet", "encoder_unet"] = "unet"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,6 +69,9 @@ class Case:
 PAPER = Case("64 filters (the paper's size), one image of 256x256", 64, 1)
 SMALL = Case("16 filters, four images of 256x256", 16, 4)
 VOLUME = Case("3D, 16 filters, depth 3, one tile of 96x96x96", 16, 1, 96, "3d", 3)
+ENCODER_STEP = Case(
+    "training step, EfficientNet-Lite0, 16 patches of 128x128", 16, 16, 128, network="encoder_unet"
+)
 VOLUME_STEP = Case("3D training step, 16 filters, depth 3, 2 patches of 48x48x48", 16, 2, 48, "3d", 3)
 
 
@@ -73,7 +79,9 @@ def network_settings(case: Case) -> Any:
     """The practical U-Net: residual blocks, batch normalization, padded."""
     from napari_unet.settings import NetworkSettings
 
-    return NetworkSettings(filters=case.filters, depth=case.depth, dimensions=case.dimensions)
+    return NetworkSettings(
+        name=case.network, filters=case.filters, depth=case.depth, dimensions=case.dimensions
+    )
 
 
 def settle(network: Any, sample: np.ndarray) -> None:

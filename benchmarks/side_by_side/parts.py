@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from side_by_side import machine
-from side_by_side.case import PAPER, SMALL, VOLUME, VOLUME_STEP, Case, write_case
+from side_by_side.case import ENCODER_STEP, PAPER, SMALL, VOLUME, VOLUME_STEP, Case, write_case
 from side_by_side.runtimes import INFERENCE, TRAINING, WITH_BFLOAT16, is_here
 from side_by_side.turns import Contender, contenders, ratios, spread, take_turns
 
@@ -197,6 +197,7 @@ def clicks(options: argparse.Namespace) -> list[Row]:
 PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "limits": limits, "inference-64": partial(inference, PAPER), "inference-16": partial(inference, SMALL),
     "inference-3d": partial(inference, VOLUME), "training": partial(training, STEP),
+    "training-encoder": partial(training, ENCODER_STEP),
     "training-3d": partial(training, VOLUME_STEP), "feeding": feeding, "tiles": tiles, "clicks": clicks,
 }  # fmt: skip
 

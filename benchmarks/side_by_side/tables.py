@@ -12,6 +12,7 @@ TITLES = {
     "inference-16": "Inference of a small network",
     "inference-3d": "Inference in three dimensions",
     "training": "Training step",
+    "training-encoder": "Training step of the pretrained encoder",
     "training-3d": "Training step in three dimensions",
     "feeding": "Feeding",
     "tiles": "Small files",
@@ -84,7 +85,7 @@ def _clicks(rows: list[dict[str, Any]]) -> list[str]:
 
 WRITERS = {
     "limits": _limits, "inference-64": _compared, "inference-16": _compared, "inference-3d": _compared,
-    "training": _compared, "training-3d": _compared, "feeding": _feeding,
+    "training": _compared, "training-encoder": _compared, "training-3d": _compared, "feeding": _feeding,
     "tiles": _tiles, "clicks": _clicks,
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -78,15 +78,17 @@ class TorchUNet(nn.Module):
         return self.head(x)
 
 
-def torch_unet(file: Path, case: Case) -> TorchUNet:
+def torch_unet(file: Path, case: Case) -> Any:
     """The network with the weights that ``write_arrays`` left."""
+    from side_by_side.torch_encoder import TorchEncoderUNet
+
     arrays = np.load(file)
-    network = TorchUNet(case)
+    network = TorchEncoderUNet(case) if case.network == "encoder_unet" else TorchUNet(case)
     axes = len(case.shape)
     order = (axes + 1, axes, *range(axes))  # ([Z,] Y, X, A, B) to (B, A, [Z,] Y, X)
 
-    def put(parameter: torch.Tensor, name: str, *, kernel: bool = False) -> None:
-        value = arrays[name].transpose(order) if kernel else arrays[name]
+    def put(parameter: torch.Tensor, name: str, *, kernel: bool = False, depthwise: bool = False) -> None:
+        value = arrays[name].transpose((2, 3, 0, 1) if depthwise else order) if kernel else arrays[name]
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
@@ -100,12 +102,16 @@ def torch_unet(file: Path, case: Case) -> TorchUNet:
         if not isinstance(block.project, nn.Identity):
             put(block.project.weight, f"{name}_project/0", kernel=True)
 
+    if isinstance(network, TorchEncoderUNet):
+        network.fill(put)
+    else:
+        fill(network.bottom, "bottom")
+        for level in range(network.depth):
+            fill(network.down[level], f"down{level}")
     for level in range(network.depth):
-        fill(network.down[level], f"down{level}")
         fill(network.decode[level], f"decode{level}")
         put(network.up[level].weight, f"up{level}/0", kernel=True)
         put(network.up[level].bias, f"up{level}/1")
-    fill(network.bottom, "bottom")
     put(network.head.weight, "logits/0", kernel=True)
     put(network.head.bias, "logits/1")
     return network
