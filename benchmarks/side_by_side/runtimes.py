@@ -35,7 +35,7 @@ def _whole_way(model: Any) -> Run:
 
     def run(images: np.ndarray) -> np.ndarray:
         if images.ndim == VOLUMES:
-            samples = [slice_of(volume, z) for volume in images for z in range(len(volume))]
+            samples = [sample for volume in images for sample in slices_of(volume)]
         else:
             samples = [Sample(str(n), partial(images.__getitem__, n)) for n in range(len(images))]
         found = np.stack([result.probabilities for result in segment_samples(samples, model)])
@@ -50,20 +50,21 @@ def _channels_last(case: Case) -> Any:
     return torch.channels_last if case.dimensions == "2d" else torch.channels_last_3d
 
 
-def slice_of(volume: np.ndarray, z: int) -> Any:
-    """A slice as a sample that knows its place in the volume."""
+def slices_of(volume: np.ndarray) -> list[Any]:
+    """The slices of a volume as samples that know their place in it."""
     from napari_unet.data.sample import Sample
 
     name = f"volume {id(volume)}"
-    load = SliceOfVolume(volume, z, name)
-    return Sample(f"{name} {z}", load, original=load)
+    others: dict[int, SliceOfVolume] = {}
+    others |= {z: SliceOfVolume(volume, z, name, others) for z in range(len(volume))}
+    return [Sample(f"{name} {z}", load, original=load) for z, load in others.items()]
 
 
 class SliceOfVolume:
     """Gives a slice, (Y, X, C), and says where it lies."""
 
-    def __init__(self, volume: np.ndarray, z: int, name: str) -> None:
-        self.volume, self.z, self.name = volume, z, name
+    def __init__(self, volume: np.ndarray, z: int, name: str, others: dict[int, SliceOfVolume]) -> None:
+        self.volume, self.z, self.name, self.others = volume, z, name, others
 
     def __call__(self) -> np.ndarray:
         """The slice."""
@@ -74,8 +75,7 @@ class SliceOfVolume:
         """Where it lies."""
         from napari_unet.data.volumes.slices import Place
 
-        others = {z: SliceOfVolume(self.volume, z, self.name) for z in range(len(self.volume))}
-        return Place(self.name, self.z, others, (None, self.name))
+        return Place(self.name, self.z, self.others, (None, self.name))
 
 
 def ours(folder: Path, case: Case, precision: str) -> Run:
