@@ -2,10 +2,11 @@
 
     python benchmarks/cores.py [--rounds 5] [--kinds cores devices]
 
-Each number of cores has a process of its own that may use no others; they take turns. Devices are virtual
-ones of the processor, of one core each, that share every batch (JAX, float32; patches of half the side, as
-a step on one core takes seconds there). Prints milliseconds and how
-many times as fast as one. A row that fails says why, and the others are measured.
+Each number of cores has a process of its own that may use no others; they take turns. A product of large
+matrices shows what the machine gives: cores that share a clock or a cache do not double it. Devices are
+virtual ones of the processor, of one core each, that share every batch (JAX, float32; patches of half the
+side, as a step on one core takes seconds there). Prints milliseconds and how many times as fast as one. A
+row that fails says why, and the others are measured.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def case_of(kind: str) -> Case:
 
 
 def measure(folder: Path, kind: str, count: int) -> list[float]:
-    """Milliseconds of a step of training, and of a prediction, on so many cores; on devices a step alone."""
+    """Milliseconds of a step of training, a prediction and a product on so many cores; on devices a step."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:count]))
     from napari_unet.engine.devices import data_parallel
@@ -61,7 +62,16 @@ def measure(folder: Path, kind: str, count: int) -> list[float]:
             return [timed(lambda: step(images, targets))]
     precision = default_precision()
     step, answer = train_ours(folder, case, precision), ours_network(folder, case, precision)
-    return [timed(lambda: step(images, targets)), timed(lambda: answer(images))]
+    product = matrix_product()
+    return [timed(lambda: step(images, targets)), timed(lambda: answer(images)), timed(product)]
+
+
+def matrix_product() -> Callable[[], object]:
+    """Multiplies two matrices of 3072 x 3072 float32, by what trains the network."""
+    from keras import ops
+
+    matrix = ops.convert_to_tensor(np.random.default_rng(0).random((3072, 3072), np.float32))
+    return lambda: ops.convert_to_numpy(ops.matmul(matrix, matrix))[0, 0]
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -95,7 +105,7 @@ def turn(folder: str, kind: str, count: int) -> list[float] | str:
 
 def table(kind: str, found: dict[int, list[list[float] | str]]) -> list[str]:
     """Rows of Markdown: each number of cores or devices against the first."""
-    columns = ["step of training", "prediction"] if kind == "cores" else ["step of training"]
+    columns = ["step of training", "prediction", "matrix product"][: 3 if kind == "cores" else 1]
     heads = " | ".join(f"{name} | times one" for name in columns)
     lines = [f"| {kind} | {heads} |", "| --- " * (1 + 2 * len(columns)) + "|"]
     for count, rounds in found.items():

@@ -209,12 +209,12 @@ def test_a_run_of_all_that_was_interrupted_resumes(tmp_path: Path, monkeypatch: 
 def test_cores_that_fail_say_why_and_the_others_are_compared() -> None:
     import cores
 
-    one, two = [[100.0, 20.0], [120.0, 30.0]], [[50.0, 20.0], [60.0, 15.0]]
+    one, two = [[100.0, 20.0, 8.0], [120.0, 30.0, 8.0]], [[50.0, 20.0, 4.0], [60.0, 15.0, 5.0]]
     rows = cores.table("cores", {1: one, 2: two, 4: ["no", "no"]})
     assert rows[2:] == [
-        "| 1 | 110 ms | 1.00 | 25 ms | 1.00 |",
-        "| 2 | 55 ms | 2.00 | 18 ms | 1.50 |",
-        "| 4 | no |  | no |  |",
+        "| 1 | 110 ms | 1.00 | 25 ms | 1.00 | 8 ms | 1.00 |",
+        "| 2 | 55 ms | 2.00 | 18 ms | 1.50 | 4 ms | 1.80 |",
+        "| 4 | no |  | no |  | no |  |",
     ]
 
 
