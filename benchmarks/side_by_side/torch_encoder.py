@@ -59,7 +59,9 @@ class TorchEncoderUNet(nn.Module):
         super().__init__()
         self.depth, kinds = case.depth, KINDS["2d"]
         self.stem = Convolution(1, STEM, 3, 2)
-        blocks, self.ends, channels, halved = [], [], STEM, 1
+        blocks: list[nn.Module] = []
+        self.ends: list[int] = []  # the last block of each size
+        channels, halved = STEM, 1
         for stage in STAGES:
             halved += stage.stride == 2
             if halved > case.depth:

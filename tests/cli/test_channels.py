@@ -100,12 +100,3 @@ def test_export_writes_that_channel(sets: tuple[Path, Path], tmp_path: Path) -> 
     assert sorted(path.name for path in (tmp_path / "a").glob("*.npy")) == names
     for name in names:
         np.testing.assert_array_equal(np.load(tmp_path / "a" / name), np.load(tmp_path / "b" / name))
-
-
-@pytest.mark.parametrize("flags", [["--channel", "1"], ["--axes", "CYX"]])
-def test_workers_of_a_cluster_that_would_not_know_are_not_asked(
-    flags: list[str], sets: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["evaluate", str(sets[0]), "--model", "nuclei", "--out", str(tmp_path / "r")]
-    assert main([*command, "--cluster", "tcp://host:8786", *flags]) == 2
-    assert "leave out --cluster, or --channel and --axes" in capsys.readouterr().err

@@ -25,7 +25,7 @@ from napari_unet.cli import main
 from napari_unet.data.files.lazy_files import open_lazy
 from napari_unet.engine.cluster import Cluster, connect
 from napari_unet.errors import Cancelled, DataError
-from napari_unet.models.model import load_model
+from napari_unet.models.model import load_model, save_model
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.ensemble.run_folder import RUNNING, home_of
@@ -35,6 +35,7 @@ from napari_unet.workflow.large_images.segment_large import SegmentLargeTask, se
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
 from support.errors import raises_code
+from support.volume_models import rods, thresholding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -217,6 +218,34 @@ def test_scores_and_members_are_those_of_this_process(
             TrainMembersTask(there, "snapshots", 2, cluster=cluster.client).run(ignored, never)
         with raises_code("settings.cluster.unsupported"):
             replace(far, model=None, masks=salt_folder / "masks").run(ignored, never)
+
+
+def test_volumes_are_scored_as_here_and_read_as_a_person_said(scheduler: Path, tmp_path: Path) -> None:
+    """Pages of a file that says nothing of its axes are slices, and numbers in masks are objects."""
+    bright = np.stack([rods(10), rods(10)[::-1]]).astype(np.uint8)
+    objects = np.cumsum(bright, axis=2, dtype=np.uint16) * bright  # any numbers, more than there are classes
+    for kind, values in (("images", bright * 200), ("masks", objects)):
+        (tmp_path / "em" / kind).mkdir(parents=True)
+        for name, volume in zip("ab", values, strict=True):
+            tifffile.imwrite(tmp_path / "em" / kind / f"{name}.tif", volume, metadata=None)
+    with worker(scheduler, tmp_path / "1.txt"):
+        for dimensions in ("3d", "2d"):
+            model = load_model(
+                thresholding(tmp_path / dimensions, dimensions, behind=int(dimensions == "3d"))
+            )
+            planes = model.recipe.inference.model_copy(update={"orthogonal": dimensions == "2d"})
+            model = replace(model, recipe=model.recipe.model_copy(update={"inference": planes}))
+            path = save_model(model, tmp_path / f"{dimensions}-own")
+            command = ["evaluate", str(tmp_path / "em"), "--model", str(path), "--axes", "ZYX", "--out"]
+            masks_are = ["--masks-are", "objects"]
+            here, far = (tmp_path / f"{dimensions}-{place}" for place in ("here", "far"))
+            assert main([*command, str(here), *masks_are]) == 0
+            assert main([*command, str(far), *masks_are, "--cluster", str(scheduler)]) == 0
+            ours, theirs = (json.loads((path / "report.json").read_text()) for path in (here, far))
+            assert len(ours["volumes"]) == 2
+            assert theirs["volumes"] == ours["volumes"]
+            assert theirs["overall"] == ours["overall"]
+            assert (far / "iou.csv").read_text() == (here / "iou.csv").read_text()
 
 
 @contextmanager

@@ -160,25 +160,11 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reading_of(options: argparse.Namespace) -> ImageReading:
-    """How the command is to read images.
-
-    Raises
-    ------
-    SettingsError
-        If axes make no sense, or the workers of a cluster would not know of them.
-    """
+    """How the command is to read images; a SettingsError if axes make no sense."""
     from napari_unet.data.files.reading import ImageReading
-    from napari_unet.errors import SettingsError
 
     said = vars(options)
-    reading = ImageReading(said.get("axes", ""), tuple(said.get("channel", ())))
-    if not reading.is_plain and said.get("cluster") and "stream" not in said:
-        raise SettingsError(
-            "the workers of a cluster read images as their files say",
-            code="settings.cluster.unsupported",
-            remedy="leave out --cluster, or --channel and --axes",
-        )
-    return reading
+    return ImageReading(said.get("axes", ""), tuple(said.get("channel", ())))
 
 
 def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
@@ -195,24 +181,10 @@ def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def mask_reading_of(options: argparse.Namespace) -> MaskReading:
-    """How the command is to read masks.
-
-    Raises
-    ------
-    SettingsError
-        If the workers of a cluster would not know of it.
-    """
+    """How the command is to read masks."""
     from napari_unet.data.masks.mask_reading import MaskReading
-    from napari_unet.errors import SettingsError
 
-    reading = MaskReading(getattr(options, "masks_are", ""), getattr(options, "leave_out_problems", False))
-    if reading != MaskReading() and str(getattr(options, "cluster", "")):
-        raise SettingsError(
-            "the workers of a cluster read masks as their values tell",
-            code="settings.cluster.unsupported",
-            remedy="leave out --cluster, or --masks-are and --leave-out-problems",
-        )
-    return reading
+    return MaskReading(getattr(options, "masks_are", ""), getattr(options, "leave_out_problems", False))
 
 
 def note(text: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import remove_partials
+from napari_unet.data.files.reading import ImageReading, current_reading, reading_images
+from napari_unet.data.masks.mask_reading import MaskReading, current_mask_reading, reading_masks
 from napari_unet.engine.cluster import shared_path
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.models.model_folder import SETTINGS_FILE, STATE_FILE
@@ -26,10 +28,14 @@ LOOK = 1.0  # seconds between two looks whether a run continues
 _TRAINING = Lock()  # one network at a time in a process
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Member:
+    """A training, and what a person said of how its images and masks are read."""
+
     task: TrainTask
     running: Path
+    images: ImageReading = field(default_factory=current_reading)
+    masks: MaskReading = field(default_factory=current_mask_reading)
 
 
 class WhileRunning(CancelToken):
@@ -132,4 +138,5 @@ def _train(member: _Member) -> None:
         import_keras()
         remove_partials(task.out)  # of a worker that died while it wrote
         resumed = replace(task, resume=(task.out / STATE_FILE).exists())
-        resumed.run(ignore_progress, going)
+        with reading_images(member.images), reading_masks(member.masks):
+            resumed.run(ignore_progress, going)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 import tempfile
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.files.reading import ImageReading, current_reading, reading_images
+from napari_unet.data.masks.mask_reading import MaskReading, current_mask_reading, reading_masks
+from napari_unet.data.volumes.slices import runs_of_slices
 from napari_unet.engine.cluster import made_of, shared_path
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
@@ -57,6 +61,8 @@ class EvaluationJob:
         Instead of the model's own.
     scores : str
         Of the evaluation: which images' objects are wanted.
+    images, masks
+        What a person said of how they are read.
     """
 
     data: Path
@@ -64,6 +70,14 @@ class EvaluationJob:
     files: dict[str, bytes]
     settings: InferenceSettings | None
     scores: str
+    images: ImageReading = field(default_factory=current_reading)
+    masks: MaskReading = field(default_factory=current_mask_reading)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read images and masks so."""
+        with reading_images(self.images), reading_masks(self.masks):
+            yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +132,7 @@ def pack_files(path: Path) -> dict[str, bytes]:
 
 
 def predict_on_cluster(
-    cluster: Cluster, job: EvaluationJob, ids: Sequence[str], cancel: CancelToken
+    cluster: Cluster, job: EvaluationJob, parts: Sequence[tuple[str, ...]], cancel: CancelToken
 ) -> Iterator[ClusterPrediction | LeftOut]:
     """What the workers make of images, in order.
 
@@ -128,8 +142,8 @@ def predict_on_cluster(
         Connected.
     job : EvaluationJob
         What they need.
-    ids : sequence of str
-        Of the images.
+    parts : sequence of tuple
+        Of the images, by id: what is one task, as ``divided`` gives it.
     cancel : CancelToken
         Looked at between results.
 
@@ -147,7 +161,7 @@ def predict_on_cluster(
     """
     cluster.check([str(job.data)])
     name = f"napari-unet-{secrets.token_hex(8)}"
-    asked = [_Predict(name, part) for part in divided(ids, cluster.workers)]
+    asked = [_Predict(name, part) for part in parts]
     with cluster.shared(name, job):
         for _, found in cluster.spread_in_order(_predict, asked, cancel):
             yield from found
@@ -157,6 +171,13 @@ def divided(ids: Sequence[str], workers: int) -> list[tuple[str, ...]]:
     """Divide images among tasks: each worker gets some, and none takes too much at once."""
     size = min(TOGETHER, max(1, math.ceil(len(ids) / (TURNS * workers))))
     return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+
+def whole_volumes(samples: Sequence[Sample], workers: int) -> list[tuple[str, ...]]:
+    """Divide images among tasks so that slices one behind another stay together; others as ``divided``."""
+    runs = runs_of_slices(samples)
+    alone = [sample.id for run in runs if len(run) == 1 for sample in run]
+    return [tuple(sample.id for sample in run) for run in runs if len(run) > 1] + divided(alone, workers)
 
 
 def check_shareable(data: Any, model: Path | None) -> Path:
@@ -190,7 +211,8 @@ def _prepare(job: EvaluationJob) -> _Ready:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     model = load_any(Path(folder.name), default_precision())  # of this machine
-    return _Ready(job, folder, model, open_dataset(job.data, job.format))
+    with job.reading():
+        return _Ready(job, folder, model, open_dataset(job.data, job.format))
 
 
 def _predict(task: _Predict) -> list[ClusterPrediction | LeftOut]:
@@ -204,7 +226,7 @@ def _predict(task: _Predict) -> list[ClusterPrediction | LeftOut]:
     def leave_out(sample: Sample, error: WorkbenchError) -> None:
         found.append(LeftOut.of(sample, error))
 
-    with _COMPUTING:
+    with _COMPUTING, ready.job.reading():
         samples = [by_id[i] for i in task.ids]
         results = segment_samples(samples, ready.model, ready.job.settings, on_problem=leave_out)
         for result in results:

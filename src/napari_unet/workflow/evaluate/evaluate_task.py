@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet import PROGRAM
 from napari_unet.atomic import check_can_be_made, check_outputs
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
+from napari_unet.data.masks.mask_reading import current_mask_reading
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError
@@ -23,14 +24,15 @@ from napari_unet.evaluation.report.summary_text import copies_note, threshold_no
 from napari_unet.evaluation.score import SEEN, Evaluation
 from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.models.ensemble import load_any
-from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.evaluate.cluster_evaluation import (
     EvaluationJob,
     check_shareable,
+    divided,
     pack_files,
     predict_on_cluster,
+    whole_volumes,
 )
 from napari_unet.workflow.evaluate.predicted_masks import (
     Predicted,
@@ -51,7 +53,7 @@ from napari_unet.workflow.evaluate.volume_scoring import VolumeScoring
 from napari_unet.workflow.inputs.labelled_images import GivenData, check_classes, open_labelled
 from napari_unet.workflow.inputs.left_out import LeftOut, check_some_left, sound_part
 from napari_unet.workflow.segment.segment_samples import chosen_samples
-from napari_unet.workflow.segment.three_planes import check_one_plane, sees_volumes
+from napari_unet.workflow.segment.three_planes import sees_volumes
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 from napari_unet.workflow.versions import versions
 
@@ -132,10 +134,6 @@ class EvaluateTask:
             dataset = replace(dataset, samples=tuple(chosen))
         taken_for: list[str] = []
         model = load_any(self.model, default_precision()) if self.model is not None else None
-        if cluster is not None and model is not None and model.recipe.network.in_3d:
-            check_sees_one_slice(model.recipe.network, "an evaluation on a cluster")
-        if cluster is not None and model is not None:
-            check_one_plane(self.inference or model.recipe.inference, "an evaluation on a cluster")
         parts = Parts(model)
         unlike = UnlikeImages(model.provenance, model.normalization) if model is not None else None
 
@@ -151,7 +149,7 @@ class EvaluateTask:
             if cluster is None:
                 predictions = model_predictions(dataset, model, cancel, self.inference, problems.append)
             else:
-                predictions = self._predictions_of(cluster, dataset, cancel, problems.append)
+                predictions = self._predictions_of(cluster, model, dataset, cancel, problems.append)
         elif self.masks is not None:
             predictions = given_predictions(dataset, self.masks, problems.append, taken_for.append)
         else:
@@ -198,6 +196,7 @@ class EvaluateTask:
     def _predictions_of(
         self,
         cluster: Cluster,
+        model: AnyModel,
         dataset: Dataset,
         cancel: CancelToken,
         on_problem: Callable[[LeftOut], object],
@@ -206,9 +205,15 @@ class EvaluateTask:
         path = check_shareable(self.data, self.model)
         assert self.model is not None
         files = pack_files(self.model)
-        job = EvaluationJob(path, self.format, files, self.inference, self.settings.scores)
+        masks = replace(current_mask_reading(), leave_out_problems=False)  # which is done already
+        job = EvaluationJob(path, self.format, files, self.inference, self.settings.scores, masks=masks)
         by_id = {s.id: s for s in dataset.samples}
-        for found in predict_on_cluster(cluster, job, [s.id for s in dataset.samples], cancel):
+        settings = self.inference or model.recipe.inference
+        if model.recipe.network.in_3d or settings.orthogonal:
+            parts = whole_volumes(dataset.samples, cluster.workers)
+        else:
+            parts = divided(list(by_id), cluster.workers)
+        for found in predict_on_cluster(cluster, job, parts, cancel):
             if isinstance(found, LeftOut):
                 on_problem(found)
                 continue

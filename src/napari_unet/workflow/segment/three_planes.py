@@ -111,23 +111,6 @@ def _voxel_size(voxel: VoxelSize | None, model: AnyModel) -> VoxelSize | None:
     return voxel or (parse_voxel_size(trained) if trained else None)
 
 
-def check_one_plane(settings: InferenceSettings, what: str) -> None:
-    """Refuse to average over three planes where single images are looked at.
-
-    Raises
-    ------
-    SettingsError
-        If the settings ask for it.
-    """
-    if settings.orthogonal:
-        raise SettingsError(
-            f"{what} sees single slices, so three planes are not averaged",
-            code="settings.planes.unsupported",
-            expected="orthogonal=false",
-            remedy="do it on this computer, or set orthogonal to false in the settings.json of the model",
-        )
-
-
 def note_unknown_size() -> None:
     """Tell a person that nobody knows the size of voxels."""
     log.warning("The files do not say how large a voxel is. Voxels are taken for cubic.")
