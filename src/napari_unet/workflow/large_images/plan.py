@@ -178,6 +178,7 @@ def plan_large_image(
     *,
     apart: bool = False,
     disagreement: bool = False,
+    scale: float = 1.0,
 ) -> LargeImage:
     """Decide how a stack is gone about.
 
@@ -198,6 +199,8 @@ def plan_large_image(
     disagreement : bool
         Whether it is wanted how far the members of an ensemble, or one model's answers to the flipped image,
         lie apart.
+    scale : float
+        By how much more the images are resized than the model wants by itself.
 
     Raises
     ------
@@ -212,7 +215,7 @@ def plan_large_image(
     channels += asks_presence(model, settings)
     rays = RAYS if apart and separation == "star" else 0
     if not isinstance(model, Ensemble):
-        alone = _plan(stack, model, settings, large, chunk, channels, rays)
+        alone = _plan(stack, model, settings, large, chunk, channels, rays, scale=scale)
         if not disagreement:
             return alone
         flips = flips_of(settings.flips)
@@ -247,10 +250,11 @@ def _plan(
     channels: int,
     rays: int,
     block: tuple[int, int] | None = None,
+    scale: float = 1.0,
 ) -> LargeImage:
     """Decide how one network goes about a stack, with blocks of its choice or of these (Y, X)."""
     height, width, colours = stack.shape
-    y, x = resizing(model, stack.pixel_size)
+    y, x = (scale * factor for factor in resizing(model, stack.pixel_size))
     shown = scaled_shape((height, width), y)[0], scaled_shape((height, width), x)[1]
     sizes = model.sizes
 

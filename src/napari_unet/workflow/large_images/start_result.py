@@ -24,6 +24,7 @@ from napari_unet.workflow.large_images.plan import (
     asks_presence,
     plan_large_image,
 )
+from napari_unet.workflow.large_images.stack_scale import stack_scale
 from napari_unet.workflow.large_images.told_apart import SAID, ObjectRules
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume
 from napari_unet.workflow.large_images.volumes.plane_plan import plan_planes
@@ -175,7 +176,16 @@ def start_result(
                 stack, model, settings, large, chunk, apart=apart or learned, disagreement=disagreement
             )
         sides = None if chunk is None else (chunk[0], chunk[1])
-        return plan_large_image(stack, model, settings, large, sides, apart=apart, disagreement=disagreement)
+        return plan_large_image(
+            stack,
+            model,
+            settings,
+            large,
+            sides,
+            apart=apart,
+            disagreement=disagreement,
+            scale=scale_of(wanted),
+        )
 
     if path.exists():
         store = LabelStore.open(path)
@@ -291,13 +301,22 @@ def about_result(
         decides["orthogonal"] = True
     if model.recipe.training.pixel_size and stack.pixel_size is not None:
         decides["pixel_size"] = stack.pixel_size.text
+    named = hash_of_any(model)
+    scale = stack_scale(stack, model, settings, f"{named} {precision}")
+    if scale != 1.0:
+        decides["scale"] = scale
     return {
         "program": f"napari-unet-workbench {__version__}",
         "image": stack.fingerprint,
-        "model": hash_of_any(model),
+        "model": named,
         "settings": {**decides, "context": large.context},
         "precision": precision,
     }
+
+
+def scale_of(about: dict[str, Any]) -> float:
+    """At which scale the model sees what is described so."""
+    return float(about["settings"].get("scale", 1.0))
 
 
 def hash_of_any(model: AnyModel) -> str:

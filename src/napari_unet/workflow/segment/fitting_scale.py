@@ -67,12 +67,34 @@ class FittingScale:
     def improve(self, sample: Sample, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The outputs (Y, X, K) of an image as they are, or at a scale that promises more."""
         side = self._side(outputs) * self.model.normalization.scale
-        if SMALL <= side <= LARGE and self._promise(outputs) >= SURE:
+        if self._is_known(side, self._promise(outputs)):
             return outputs
         prepared = prepare_image(self.model.normalization, self.read(sample), sample.id, sample.whole)
         part = busiest(prepared, PART)
         pixels = prepared.shape[0] * prepared.shape[1]
-        promised = {1.0: self._promise(self._seen(part, 1.0))}
+        best = self._best(part, side, self._promise(self._seen(part, 1.0)), pixels)
+        if best == 1.0:
+            return outputs
+        self.chosen[sample.id] = best
+        return resize(self._seen(prepared, best), outputs.shape[:2])
+
+    def of_part(self, part: NDArray[np.float32], pixels: int) -> float:
+        """The scale for an image that is never in memory as a whole, by a part of it.
+
+        Parameters
+        ----------
+        part : numpy.ndarray
+            (Y, X, C) float32, prepared for the network: that with the most contrast.
+        pixels : int
+            Of the network, of the whole image.
+        """
+        seen = self._seen(part, 1.0)
+        side, promise = self._side(seen), self._promise(seen)
+        return 1.0 if self._is_known(side, promise) else self._best(part, side, promise, pixels)
+
+    def _best(self, part: NDArray[np.float32], side: float, promise: float, pixels: int) -> float:
+        """The scale that promises most of a part; 1 if none promises clearly more than `promise`."""
+        promised = {1.0: promise}
         for scale in LARGER if side < SMALL else SMALLER:
             if min(part.shape[:2]) * scale < LEAST or pixels * scale**2 > MOST:
                 break
@@ -81,10 +103,11 @@ class FittingScale:
             if scale > 1 and self._side(seen) >= SMALL:
                 break  # still larger takes four times as long
         best = max(promised, key=lambda scale: promised[scale])
-        if promised[best] < promised[1.0] + BETTER:
-            return outputs
-        self.chosen[sample.id] = best
-        return resize(self._seen(prepared, best), outputs.shape[:2])
+        return 1.0 if promised[best] < promise + BETTER else best
+
+    @staticmethod
+    def _is_known(side: float, promise: float) -> bool:
+        return SMALL <= side <= LARGE and promise >= SURE
 
     def tell(self) -> None:
         """Log which images were segmented at another scale."""

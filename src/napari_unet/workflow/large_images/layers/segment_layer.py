@@ -26,7 +26,7 @@ from napari_unet.workflow.large_images.layers.layer_mask import (
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import plan_large_image
 from napari_unet.workflow.large_images.segment_large import SUFFIX
-from napari_unet.workflow.large_images.start_result import about_result, rules_for, tiles_of
+from napari_unet.workflow.large_images.start_result import about_result, rules_for, scale_of, tiles_of
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ class SegmentLayerTask:
             if store is not None and store.has_probabilities:
                 large = plan_large_image(
                     stack, model, self.settings, self.large, tuple(store.about["chunk"]),
-                    apart=store.has_array(SEPARATION),
+                    apart=store.has_array(SEPARATION), scale=scale_of(wanted),
                 )  # fmt: skip
                 # Of what is whole the tiles that it was made of do not matter.
                 now = wanted if path == out else wanted | tiles_of(large)
@@ -282,7 +282,9 @@ class SegmentLayerTask:
             elif not path.exists():
                 objects = self._objects(model)
                 apart = objects is not None and objects.how == "learned"
-                large = plan_large_image(stack, model, self.settings, self.large, apart=apart)
+                large = plan_large_image(
+                    stack, model, self.settings, self.large, apart=apart, scale=scale_of(wanted)
+                )
                 shape = LabelShape(stack.leading, stack.shape[:2], large.chunk, "uint8", stack.pixel_size)
                 about = wanted | tiles_of(large)
                 store = LabelStore.create(path, shape, stack.name, model.classes, about, probabilities=True)
