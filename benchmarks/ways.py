@@ -104,6 +104,25 @@ def by_training_apart(folder: Path, case: Case) -> Run:
     return by_training(folder, case)
 
 
+def by_training_xla(folder: Path, case: Case) -> Run:
+    """The same, compiled by XLA."""
+    import keras
+
+    built = keras.Model.compile
+    keras.Model.compile = lambda self, **options: built(self, **options | {"jit_compile": True})
+    return by_training(folder, case)
+
+
+def by_training_slow_adamw(folder: Path, case: Case) -> Run:
+    """The same with AdamW as Keras computes it, by operations of their own."""
+    import keras
+
+    from napari_unet.training import adamw
+
+    adamw._in_one = lambda: keras.optimizers.AdamW  # type: ignore[assignment]
+    return by_training(folder, case)
+
+
 WAYS: dict[str, tuple[Callable[[Path, Case], Run], dict[str, str]]] = {
     "keras": (by_keras, PLAIN),
     "keras-onednn": (by_keras, ONEDNN),
@@ -117,6 +136,8 @@ WAYS: dict[str, tuple[Callable[[Path, Case], Run], dict[str, str]]] = {
     "train-onednn": (by_training, ONEDNN),
     "train-apart": (by_training_apart, PLAIN),
     "train-apart-onednn": (by_training_apart, ONEDNN),
+    "train-slow-adamw-onednn": (by_training_slow_adamw, ONEDNN),
+    "train-xla-onednn": (by_training_xla, ONEDNN),
 }
 
 
@@ -136,7 +157,7 @@ def one(way: str, folder: Path, case: Case, gflop: float, calls: int) -> None:
         clock.append(time.perf_counter() - before[0])
         cores.append(time.process_time() - before[1])
     print(
-        f"{way:17s} {gflop / statistics.median(clock):5.0f} GFLOP/s (best {gflop / min(clock):.0f}), "
+        f"{way:23s} {gflop / statistics.median(clock):5.0f} GFLOP/s (best {gflop / min(clock):.0f}), "
         f"{statistics.median(cores):.3f} s of the cores a call, first call {first:.1f} s",
         flush=True,
     )

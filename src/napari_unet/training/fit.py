@@ -13,6 +13,7 @@ import numpy as np
 from napari_unet.errors import TrainingError
 from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
+from napari_unet.training.adamw import adamw
 from napari_unet.training.checkpoint import TrainingState
 from napari_unet.training.schedule import descents, learning_rate, progress_of
 from napari_unet.training.snapshots import SETTLING, average_of, remeasure_batch_norm
@@ -363,7 +364,7 @@ def compile_network(network: Any, loss: Callable[[Any, Any], Any], settings: Tra
     Notes
     -----
     XLA is left off on TensorFlow, where it makes training on processors slower. Biases and
-    normalization are not decayed. Loshchilov, Hutter 2019 (AdamW), arXiv:1711.05101.
+    normalization are not decayed.
     """
     import keras
 
@@ -376,9 +377,7 @@ def compile_network(network: Any, loss: Callable[[Any, Any], Any], settings: Tra
             global_clipnorm=clip,
         )
     else:
-        optimizer = keras.optimizers.AdamW(
-            settings.learning_rate, weight_decay=settings.weight_decay, global_clipnorm=clip
-        )
+        optimizer = adamw(settings.learning_rate, settings.weight_decay, clip)
     if settings.optimizer == "adamw" or settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     xla: Any = False if keras.backend.backend() == "tensorflow" else "auto"
