@@ -78,7 +78,7 @@ PARTS = {
         {"onnx"},
     ),
     "training": (
-        {"entropy", "checkpoint", "feeding", "schedule"},
+        {"adamw", "entropy", "checkpoint", "feeding", "schedule"},
         {"regions"},
         {"learner", "losses"},
         {"snapshots"},
