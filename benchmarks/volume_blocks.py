@@ -78,6 +78,8 @@ def segment(volume: Path, model: Path, out: Path, memory: float, objects: bool) 
     """Segment in this process; gives seconds, megabytes it grew by, voxels, and voxels of a tile."""
     import resource
 
+    import zarr
+
     from napari_unet.data.files.lazy_files import open_lazy
     from napari_unet.engine.hardware import default_precision
     from napari_unet.models.model import load_model
@@ -97,9 +99,11 @@ def segment(volume: Path, model: Path, out: Path, memory: float, objects: bool) 
     seconds = time.monotonic() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     tile = int(np.prod(planned.plan.tile_shape))
+    labels = zarr.open_group(out, mode="r")["0"]
+    count = max(int(labels[z : z + SIDE].max()) for z in range(0, labels.shape[0], SIDE)) if objects else 0
     return {
         "seconds": seconds, "grown": grown, "voxels": float(np.prod(planned.stack.size)),
-        "computed": float(tile * len(planned.plan)), "tile": tile,
+        "computed": float(tile * len(planned.plan)), "tile": tile, "objects": count,
         **alone(loaded, load_model(model), planned.plan.tile_shape),
     }  # fmt: skip
 
@@ -199,7 +203,8 @@ def main() -> None:
                 f"{name} alone {found[name] / 1e6:.2f}" for name in ("Keras", "OpenVINO") if name in found
             )
             print(
-                f"{gigabytes:g} GB, {' x '.join(map(str, shape))}: grew by {found['grown']:.0f} MB; "
+                f"{gigabytes:g} GB, {' x '.join(map(str, shape))}, {found['objects']:,} objects: "
+                f"grew by {found['grown']:.0f} MB; "
                 f"{found['seconds']:.0f} s; Mvoxels a second: "
                 f"{found['voxels'] / found['seconds'] / 1e6:.2f} of the volume, "
                 f"{found['computed'] / found['seconds'] / 1e6:.2f} of tiles; {speeds}",
