@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_unet.metrics.object_confidence import (
     EVIDENCE,
@@ -176,3 +177,21 @@ def test_confidence_replaces_the_mean_probability() -> None:
     table = measure_with_confidence(objects, mask, None, (said, None), confidence=confidence)
     wanted = confidence(object_evidence(table, objects, said))
     assert table.columns["confidence"].tolist() == wanted.tolist()
+
+
+def test_evidence_is_the_same_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(3)
+    noise = ndimage.gaussian_filter(draw.standard_normal((61, 47)), 2.0)
+    objects, _ = ndimage.label(noise > 0.02)
+    objects = np.where(noise > 0.14, objects + 100, objects)  # objects that touch others
+    probabilities = draw.random((61, 47, 1)).astype(np.float32)
+    separation = draw.random((61, 47)).astype(np.float32)
+    table = measure_objects(objects, (objects > 0).astype(np.uint8), None, probabilities)
+    whole = object_evidence(table, objects, probabilities, separation)
+    assert (whole[:, EVIDENCE.index("contact")] > 0).any()
+    assert (whole[:, EVIDENCE.index("around")] > 0).any()
+    for band in (1, 5, 16, 60):
+        monkeypatch.setattr("napari_unet.metrics.object_confidence.BAND", band)
+        np.testing.assert_allclose(
+            object_evidence(table, objects, probabilities, separation), whole, atol=1e-12
+        )

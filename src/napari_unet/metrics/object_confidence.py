@@ -7,7 +7,7 @@ makes a probability of that. Both are fitted on validation images, and stored wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from napari_unet.metrics.object_measures import measure_objects
 from napari_unet.metrics.objects import pair_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KEY = "object_confidence"  # in a model's provenance
 RIGHT = 0.5  # IoU from which on an object is right
 RING = 3.0  # pixels around an object that are looked at
+BAND, HALO = 1024, 4  # rows that are looked at together, and rows more above and below
 UNSURE = 0.7  # probability below which a pixel is in doubt
 LOW = 0.1  # share of the pixels that are below the low probability
 PENALTY = 1.0  # of squared weights
@@ -76,34 +77,92 @@ def object_evidence(
     - solidity, eccentricity: see ``measure_objects``;
     - deepest, depth, contact_depth: highest and mean separation, and its mean where it touches another one.
     """
-    from scipy import ndimage
-
     numbers = np.asarray(table.columns["object"], np.int64)
     labels = np.asarray(table.columns["label"], np.int64)
     count = len(numbers)
-    place = np.full(int(objects.max(initial=0)) + 1, -1, np.int64)
+    place = np.full(int(objects.max(initial=0)) + 1, -1, np.int32)
     place[numbers] = np.arange(count)
     rows = place[objects]  # -1 on the background
     inside = rows >= 0
     label = np.minimum(labels, probabilities.shape[-1]) - 1
 
-    def of_class(where: NDArray[np.bool_], owner: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(probabilities[where][np.arange(len(owner)), label[owner]], np.float64)
+    def of_class(said: NDArray[np.floating], pixels: _Pixels) -> NDArray[np.float64]:
+        where, owner = pixels
+        return np.asarray(said[where][np.arange(len(owner)), label[owner]], np.float64)
 
     def mean(owner: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         pixels = np.bincount(owner, minlength=count)
         return np.bincount(owner, values, minlength=count) / np.maximum(pixels, 1)
 
-    def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np.float64]:
-        pixels = np.bincount(rows[whole], minlength=count)
-        return np.bincount(rows[whole & part], minlength=count) / np.maximum(pixels, 1)
-
     owner = rows[inside]
-    sure = of_class(inside, owner)
+    sure = of_class(probabilities, _Pixels(inside, owner))
     order = np.lexsort((sure, owner))
     area = np.bincount(owner, minlength=count)
     first = np.cumsum(area) - area
     low = sure[order][first + (LOW * (area - 1)).astype(np.int64)] if count else np.zeros(0)
+    mean_in = mean(owner, sure)
+    unsure = mean(owner, (sure < UNSURE).astype(np.float64))
+    depth = np.zeros((3, count))
+    if separation is not None:
+        deep = np.asarray(separation[inside], np.float64)
+        if count:
+            depth[0] = np.maximum.reduceat(deep[order], first)
+        depth[1] = mean(owner, deep)
+        del deep
+    del sure, order
+    # Pixels on rims, next to another object, at the border of the image, around; sums of the first and last.
+    rims, contacts, borders, rings = counts = np.zeros((4, count))
+    on_rims, on_rings = sums = np.zeros((2, count))
+    for seen, own in _bands(len(rows)):
+        edges = _edges(rows[seen], own)
+        rim, touching, _, ring = edges
+        for number, one in zip(counts, edges, strict=True):
+            number += np.bincount(one.owner, minlength=count)
+        for total, one in zip(sums, (rim, ring), strict=True):
+            values = of_class(probabilities[seen][own], one)
+            total += np.bincount(one.owner, values, minlength=count)
+        if separation is not None:
+            deep = np.asarray(separation[seen][own][touching.where], np.float64)
+            depth[2] += np.bincount(touching.owner, deep, minlength=count)
+    around = on_rings / np.maximum(rings, 1)
+    depth[2] /= np.maximum(contacts, 1)
+    median = float(np.median(area)) if count else 1.0
+    columns = (
+        mean_in, low, unsure, on_rims / np.maximum(rims, 1), around, mean_in - around,
+        contacts / np.maximum(rims, 1), borders / np.maximum(rims, 1), np.log(np.maximum(area, 1)),
+        np.log(np.maximum(area, 1) / median), np.asarray(table.columns["solidity"]),
+        np.asarray(table.columns["eccentricity"]), *depth,
+    )  # fmt: skip
+    return np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
+
+
+class _Pixels(NamedTuple):
+    """Some pixels of a band: (Y, X) bool, and which object each belongs to, (N,)."""
+
+    where: NDArray[np.bool_]
+    owner: NDArray[np.integer]
+
+
+def _bands(height: int) -> Iterator[tuple[slice, slice]]:
+    """Rows to look at, and which of them count: so that distances around objects are those of the whole."""
+    for top in range(0, height, BAND):
+        seen = slice(max(0, top - HALO), min(height, top + BAND + HALO))
+        yield seen, slice(top - seen.start, min(height, top + BAND) - seen.start)
+
+
+def _edges(rows: NDArray[np.integer], own: slice) -> tuple[_Pixels, _Pixels, _Pixels, _Pixels]:
+    """Pixels on rims, those of them that touch another object and the image's border, and those around.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        (Y, X) integers: the object of each pixel, -1 on the background.
+    own : slice
+        Rows that are asked for.
+    """
+    from scipy import ndimage
+
+    inside = rows >= 0
     padded = np.pad(rows, 1, constant_values=-2)
     beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     rim, touching, at_border = (np.zeros(rows.shape, bool) for _ in range(3))
@@ -111,30 +170,15 @@ def object_evidence(
         rim |= other != rows
         touching |= (other != rows) & (other >= 0)
         at_border |= other == -2
-    rim, touching = rim & inside, touching & inside
-    around = np.zeros(count)
-    if count and not inside.all():
+    found = [(rim & inside & which)[own] for which in (rim, touching, at_border)]
+    ring = np.zeros(rows.shape, bool)
+    near = rows[:0, 0]
+    if inside.any() and not inside.all():
         distance, nearest = ndimage.distance_transform_edt(~inside, return_indices=True)
-        ring = (distance > 0) & (distance <= RING)
+        ring[own] = (distance[own] > 0) & (distance[own] <= RING)
         near = rows[tuple(nearest[:, ring])]
-        around = mean(near, of_class(ring, near))
-    mean_in = mean(owner, sure)
-    depth = np.zeros((3, count))
-    if separation is not None:
-        values = np.asarray(separation, np.float64)
-        if count:
-            depth[0] = np.maximum.reduceat(values[inside][np.argsort(owner, kind="stable")], first)
-        depth[1] = mean(owner, values[inside])
-        depth[2] = mean(rows[touching], values[touching])
-    median = float(np.median(area)) if count else 1.0
-    unsure = mean(owner, (sure < UNSURE).astype(np.float64))
-    columns = (
-        mean_in, low, unsure, mean(rows[rim], of_class(rim, rows[rim])), around,
-        mean_in - around, share(touching, rim), share(at_border, rim), np.log(np.maximum(area, 1)),
-        np.log(np.maximum(area, 1) / median), np.asarray(table.columns["solidity"]),
-        np.asarray(table.columns["eccentricity"]), *depth,
-    )  # fmt: skip
-    return np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
+    on_rim, in_touch, on_border = (_Pixels(where, rows[own][where]) for where in found)
+    return on_rim, in_touch, on_border, _Pixels(ring[own], near)
 
 
 def best_iou(

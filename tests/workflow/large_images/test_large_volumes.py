@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +35,6 @@ from support.tiny_models import without_graphs
 from support.volume_models import SHAPE, made_ensemble, made_model, mask_and_objects, write_noise
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.settings import Dimensions, Separation
 
@@ -343,3 +343,24 @@ def test_tiles_of_a_volume_go_by_their_distance_within_the_slice() -> None:
     large: Any = SimpleNamespace(plan=SimpleNamespace(result=boxes.__getitem__))
     blocks = [Block(0, number) for number in range(3)]
     assert [block.number for block in nearest_first(large, blocks, 0, 40.0, 40.0)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "sides"),
+    [
+        ((1, 512, 512), (2, 1024, 1024)),  # slice by slice: a whole number of files, 1024 pixels wide
+        ((102, 102, 102), (102, 102, 102)),  # a file of 1.1 million voxels, of which two would be too many
+        ((8, 128, 128), (8, 256, 1024)),
+    ],
+)
+def test_parts_are_whole_files_and_hold_about_two_million_voxels(
+    chunk: tuple[int, int, int], sides: tuple[int, int, int]
+) -> None:
+    array = SimpleNamespace(chunks=chunk, shape=(300, 1500, 1500))
+    store: Any = SimpleNamespace(array=lambda key: array, path=Path("a"))
+    parts = finish_volume.volume_parts(store, "0", 0, (), 2**21, 1024)
+    assert tuple(one.stop - one.start for one in parts[0].box) == sides
+    voxels = [math.prod(one.stop - one.start for one in part.box) for part in parts]
+    assert max(voxels) <= 2**21
+    assert sum(voxels) == 300 * 1500 * 1500
+    assert len({part.place for part in parts}) == len(parts)

@@ -165,9 +165,9 @@ def volume_parts(
     array = store.array(key)
     chunk, size = array.chunks[-3:], array.shape[-3:]
     voxels, widest = voxels or PART, widest or WIDEST
-    width = _multiple(chunk[2], min(widest, size[2]))
-    height = _multiple(chunk[1], max(1, min(widest, size[1], voxels // width)))
-    depth = _multiple(chunk[0], max(1, voxels // (width * height)))
+    width = _multiple(chunk[2], min(widest, size[2], voxels // (chunk[0] * chunk[1])))
+    height = _multiple(chunk[1], min(widest, size[1], voxels // (chunk[0] * width)))
+    depth = _multiple(chunk[0], voxels // (width * height))
     cut = [
         [slice(start, min(start + side, full)) for start in range(0, full, side)]
         for side, full in zip((depth, height, width), size, strict=True)
