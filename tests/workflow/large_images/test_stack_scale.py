@@ -22,6 +22,7 @@ from napari_unet.workflow.large_images import stack_scale as scale_module
 from napari_unet.workflow.large_images import start_result
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.large_images.stack_scale import stack_scale
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,12 @@ def test_nothing_is_read_where_no_scale_is_looked_for(monkeypatch: pytest.Monkey
     monkeypatch.setattr(LazyStack, "read", lambda *_: pytest.fail("read"))
     settings = InferenceSettings(find_scale=False)
     assert stack_scale(lazy_stack(squares(34)), known_sizes(), settings, "model") == 1.0
+
+
+def test_channels_that_do_not_fit_are_named_first() -> None:
+    channels = np.stack([squares(34)] * 5)
+    with raises_code("model.channels.count", "slide does not fit", "5: 0 to 4"):
+        scale_of(lazy_stack(channels, "slide", axes="cyx"), known_sizes())
 
 
 def test_what_was_found_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

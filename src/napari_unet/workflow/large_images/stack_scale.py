@@ -9,6 +9,7 @@ from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import measure, prepare_part
 from napari_unet.models.normalization import resize, scaled_shape
 from napari_unet.workflow.inputs.pixel_scaling import resizing
+from napari_unet.workflow.large_images.plan import check_channels
 from napari_unet.workflow.segment.fitting_scale import FittingScale
 from napari_unet.workflow.segment.three_planes import sees_volumes
 
@@ -46,16 +47,20 @@ def stack_scale(stack: LazyStack, model: AnyModel, settings: InferenceSettings, 
         Whether one is looked for; threshold and flips.
     key : str
         Of the model and its precision: what was found is remembered in this process.
+
+    Raises
+    ------
+    ModelError
+        If the channels do not fit the model.
     """
     if not settings.find_scale or isinstance(model, Ensemble) or sees_volumes(model.recipe.network, settings):
         return 1.0
     known = (stack.fingerprint, key, settings.model_dump_json())
     if known not in _found:
+        check_channels(stack, model)
         y, x = resizing(model, stack.pixel_size)
-        every = [
-            prepared for of_image in _looks(stack, y, x) for prepared in _prepared(of_image, model, y, x)
-        ]
-        part = max(every, key=lambda one: float(one.std()))
+        parts = [part for looks in _looks(stack, y, x) for part in _prepared(looks, model, y, x)]
+        part = max(parts, key=lambda one: float(one.std()))
         pixels = round(stack.shape[0] * y * stack.shape[1] * x)
         scale = FittingScale(model, settings, _unread).of_part(part, pixels)
         if scale != 1.0:
