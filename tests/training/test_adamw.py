@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
@@ -13,6 +12,8 @@ from napari_unet.training.adamw import adamw
 
 def trained(optimizer: Any, *, eager: bool, precision: str = "float32") -> list[np.ndarray]:
     """Weights, and the state of the optimizer, after some steps of a small network."""
+    import keras
+
     image = keras.Input((8, 8, 1))
     start = keras.initializers.RandomNormal(0.0, 0.3, seed=1)
     x = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer=start, dtype=precision)(image)
@@ -32,6 +33,8 @@ def trained(optimizer: Any, *, eager: bool, precision: str = "float32") -> list[
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("norm", [None, 0.1])
 def test_weights_and_state_are_those_of_keras(eager: bool, precision: str, norm: float | None) -> None:
+    import keras
+
     theirs = keras.optimizers.AdamW(0.01, weight_decay=0.1, global_clipnorm=norm)
     ours = adamw(0.01, 0.1, norm)
     for one, other in zip(
@@ -45,6 +48,8 @@ def test_weights_and_state_are_those_of_keras(eager: bool, precision: str, norm:
 
 def test_a_state_of_keras_is_taken_up() -> None:
     """The state of an older training has the same arrays in the same order."""
+    import keras
+
     theirs, ours = keras.optimizers.AdamW(0.01), adamw(0.01, 0.004, None)
     weights = [keras.Variable(np.ones((2, 3), np.float32), name=name) for name in ("a", "b")]
     for one in (theirs, ours):
