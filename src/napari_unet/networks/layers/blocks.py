@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.layers.batch_norm import batch_normalization
+from napari_unet.networks.layers.flat import volume_convolutions
 from napari_unet.networks.layers.own_layers import spread_like
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Builder:
         """
         from keras import initializers, layers
 
-        kind = layers.Conv3D if self.settings.in_3d else layers.Conv2D
+        kind = volume_convolutions()[0] if self.settings.in_3d else layers.Conv2D
         return kind(
             filters,
             self.sides(kernel, flat=flat),
@@ -161,7 +162,7 @@ class Builder:
         """
         from keras import initializers, layers
 
-        kind = layers.Conv3DTranspose if self.settings.in_3d else layers.Conv2DTranspose
+        kind = volume_convolutions()[1] if self.settings.in_3d else layers.Conv2DTranspose
         return kind(
             filters,
             self.sides(kernel, flat=flat),
