@@ -40,3 +40,27 @@ def check(which: int, options: dict[str, object]) -> None:
         assert type(layer).__name__ == theirs_kind.__name__
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("which", "kernel", "within"), [
+    (0, (1, 1, 1), True), (0, (1, 3, 3), True), (0, (3, 3, 3), False),
+    (1, (1, 2, 2), True), (1, (2, 2, 2), False),
+])  # fmt: skip
+def test_what_stays_within_a_slice_asks_for_no_convolution_of_volumes(
+    which: int, kernel: tuple[int, int, int], within: bool
+) -> None:
+    """Going back through those ends TensorFlow on some processors."""
+    import tensorflow as tf
+
+    options = {"strides": kernel} if which else {}
+    layer = volume_convolutions()[which](4, kernel, padding="same", **options)
+    layer.build((2, 4, 6, 8, 3))
+
+    def step(x: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x) ** 2)
+        return list(tape.gradient(total, [x, layer.kernel.value]))
+
+    graph = tf.function(step).get_concrete_function(tf.TensorSpec((2, 4, 6, 8, 3), tf.float32)).graph
+    assert any(one.type.startswith("Conv3D") for one in graph.get_operations()) != within

@@ -56,3 +56,19 @@ def test_a_state_of_keras_is_taken_up() -> None:
         one.build(weights)
     assert [(v.name, v.shape) for v in ours.variables] == [(v.name, v.shape) for v in theirs.variables]
     assert type(ours).__name__ == "AdamW"
+
+
+def test_a_weight_is_updated_by_one_operation() -> None:
+    import keras
+    import tensorflow as tf
+
+    weight = keras.Variable(np.ones(3, np.float32))
+    optimizer = adamw(0.01, 0.0, None)
+    optimizer.build([weight])
+
+    def step() -> None:
+        optimizer.apply([tf.ones(3)], [weight])
+
+    kinds = [one.type for one in tf.function(step).get_concrete_function().graph.get_operations()]
+    assert kinds.count("ResourceApplyAdam") == 1
+    assert "Sqrt" not in kinds

@@ -12,7 +12,6 @@ import zarr
 
 from napari_unet.data.files.lazy_stack import LazyStack, lazy_stack
 from napari_unet.errors import Cancelled, OutputError
-from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.sizes import InputSizes
@@ -23,6 +22,7 @@ from napari_unet.workflow.large_images import start_result
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.large_images.stack_scale import stack_scale
 from support.errors import raises_code
+from support.known_sizes import sure_of_middle_sizes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +37,6 @@ def squares(side: int, count: int = 6) -> NDArray[np.uint8]:
     image = np.tile(cell, (count, count))
     image[: image.shape[0] // 2, : image.shape[1] // 2] = 0
     return image
-
-
-def sure_of_middle_sizes(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squares of 9 to 30 pixels with 0.99, others with 0.6; the background with 0."""
-    answers = []
-    for image in batch:
-        bright = image[..., 0] > 0.5
-        areas = np.bincount(connected_objects(bright.astype(np.uint8)).ravel())[1:]
-        side = np.sqrt(np.median(areas)) if len(areas) else 0.0
-        answers.append(np.where(bright, 0.99 if 9 <= side <= 30 else 0.6, 0.0)[..., None])
-    return np.asarray(answers, np.float32)
 
 
 def known_sizes(**changes: Any) -> Any:

@@ -14,6 +14,7 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.sizes import InputSizes
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.segment.fitting_scale import FittingScale, busiest
+from support.known_sizes import sure_of_middle_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,17 +29,6 @@ def squares(side: int, apart: int, count: int = 4) -> NDArray[np.uint8]:
             y, x = (n * (side + apart) + apart // 2 for n in (row, column))
             image[y : y + side, x : x + side] = 255
     return image
-
-
-def sure_of_middle_sizes(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squares of 9 to 30 pixels with 0.99, others with 0.6; the background with 0."""
-    answers = []
-    for image in batch:
-        bright = image[..., 0] > 0.5
-        areas = np.bincount(connected_objects(bright.astype(np.uint8)).ravel())[1:]
-        side = np.sqrt(np.median(areas)) if len(areas) else 0.0
-        answers.append(np.where(bright, 0.99 if 9 <= side <= 30 else 0.6, 0.0)[..., None])
-    return np.asarray(answers, np.float32)
 
 
 @pytest.fixture
