@@ -170,6 +170,29 @@ def test_what_lies_between_painted_slices_is_proposed_and_not_painted(room: Room
     assert room.status(3) == "new"
 
 
+@pytest.mark.parametrize("also", [None, (18, 18)], ids=["nothing painted", "another object painted"])
+def test_the_slice_in_view_may_lie_between_the_painted_ones(room: Room, also: tuple[int, int] | None) -> None:
+    room.paint(1, square(2))
+    room.paint(5, square(10))
+    if also is not None:
+        room.paint(3, square(*also, side=2))  # too far from both
+    room.see(3)
+    room.fill()
+    proposal = room.session.fill.proposal
+    assert proposal is not None
+    assert list(proposal.slices) == ["em [2]", "em [3]", "em [4]"]
+    assert (proposal.objects, proposal.voxels) == (1, 48)
+    np.testing.assert_array_equal(proposal.slices["em [3]"], np.where(square(6) == 1, 1, 0))
+
+
+def test_behind_the_last_painted_slice_nothing_is_between(room: Room) -> None:
+    room.paint(1, square(2))
+    room.paint(5, square(10))
+    room.see(6)
+    room.fill()
+    assert room.session.fill.proposal is None
+
+
 def test_accepted_voxels_are_verified_and_can_be_taken_back(room: Room) -> None:
     room.paint(1, square(2))
     room.paint(5, square(10))

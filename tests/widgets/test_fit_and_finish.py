@@ -101,7 +101,7 @@ def test_the_image_fits_when_the_dock_opens_over_it(
     try:
         qtbot.waitUntil(lambda: widget.width() > 300)
         qtbot.wait(300)
-        qtbot.waitUntil(lambda: widget.image_source._looks == 0)
+        qtbot.waitUntil(lambda: widget.image_source.in_view.looks == 0)
         assert _columns(layer) == (0, 899)
     finally:
         widget.shut_down()

@@ -149,7 +149,7 @@ def test_two_strokes_on_one_of_fifteen_slices_are_one_mask(dock: Any, viewer: An
     truth = viewer.add_labels(np.zeros((15, 64, 64), np.uint8), name="truth")
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 15)
     viewer.layers.selection.active = viewer.layers["s"]
-    dock.image_source.choose_reference(truth)
+    dock.image_source.reference.choose(truth)
     assert dock.session.new_model.sources() == {}  # nothing is drawn yet
     for rows in (slice(5, 15), slice(40, 50)):
         rows_of, columns_of = (part.ravel() for part in np.mgrid[rows, 10:30])

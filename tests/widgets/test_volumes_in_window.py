@@ -326,7 +326,7 @@ def test_done_goes_to_the_next_slice_and_a_volume_is_accepted_at_once(volume: An
 
 def test_the_view_in_three_dimensions_shows_mask_and_errors(volume: Any, qtbot: Any, viewer: Any) -> None:
     viewer.add_labels(BRIGHT.astype(np.uint8), name="truth", scale=(0.5, 0.25, 0.25), units=("um",) * 3)
-    volume.image_source.choose_reference(viewer.layers["truth"])
+    volume.image_source.reference.choose(viewer.layers["truth"])
     segment(volume, qtbot, "volume")
     whole_stack(volume, qtbot)
     (row,) = volume.session.workspace.listed_rows()

@@ -722,7 +722,7 @@ def test_a_reference_of_two_classes_is_compared_class_by_class(
     labels[20:] = 2
     viewer.add_labels(labels, name="truth")
     viewer.layers.selection.active = viewer.layers["p"]
-    dock.image_source.choose_reference(viewer.layers["truth"])
+    dock.image_source.reference.choose(viewer.layers["truth"])
     dock.session.workspace.load_model(tiny_models["classes"])
     segment(dock, qtbot)
     mask = dock.canvas.mask_layer.data

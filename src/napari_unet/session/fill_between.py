@@ -59,6 +59,17 @@ class _Painted:
     objects: tuple[tuple[int, NDArray[np.bool_]], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Gap:
+    """An object between two slices in which it was painted: their places, its class and its two shapes."""
+
+    label: int
+    low: int
+    high: int
+    first: NDArray[np.bool_]
+    last: NDArray[np.bool_]
+
+
 class FillBetween:
     """Proposes what lies between painted slices, and paints it when it is accepted.
 
@@ -95,6 +106,8 @@ class FillBetween:
 
     def propose(self, point: tuple[int, int] | None = None) -> None:
         """Interpolate objects from the slice in view to the nearest painted slices; errors go to ``failed``.
+
+        Where nothing was painted in the slice in view, the painted slices before and after it count.
 
         Parameters
         ----------
@@ -226,28 +239,56 @@ class FillBetween:
     def _interpolate(
         self, collection: Collection, slices: Sequence[str], current: str, point: tuple[int, int] | None
     ) -> FillProposal:
-        place = slices.index(current)
+        view = slices.index(current)
         here = self._objects(collection, current, point)
-        found: dict[str, NDArray[np.uint8]] = {}
-        count, guided = 0, False
-        for label, shape in here.objects:
-            for step in (-1, 1):
-                other = self._partner(collection, slices, place, step, label, shape)
-                if other is None or abs(other[0] - place) < 2:
-                    continue
-                low, high = sorted((place, other[0]))
-                ends = (shape, other[1]) if low == place else (other[1], shape)
-                probability = self._probability(collection, slices[low : high + 1], label, shape.shape)
-                filled = fill_between(*ends, high - low - 1, probability)
-                guided |= probability is not None
-                count += 1
-                for identifier, part in zip(slices[low + 1 : high], filled, strict=True):
-                    free = part & ~self._verified(identifier, part.shape)
-                    into = found.setdefault(identifier, np.zeros(part.shape, np.uint8))
-                    into[free & (into == 0)] = label
-        if not count:
+        gaps = self._gaps(collection, slices, view, here, (-1, 1))
+        if not gaps and (point is None or not here.objects):  # the slice in view lies between painted ones
+            place, before = self._painted_before(collection, slices, view)
+            gaps = [g for g in self._gaps(collection, slices, place, before, (1,)) if g.high > view]
+        if not gaps:
             raise _unpainted()
-        return FillProposal(found, count, guided)
+        found: dict[str, NDArray[np.uint8]] = {}
+        guided = False
+        for gap in gaps:
+            between = slices[gap.low : gap.high + 1]
+            probability = self._probability(collection, between, gap.label, gap.first.shape)
+            filled = fill_between(gap.first, gap.last, gap.high - gap.low - 1, probability)
+            guided |= probability is not None
+            for identifier, part in zip(slices[gap.low + 1 : gap.high], filled, strict=True):
+                free = part & ~self._verified(identifier, part.shape)
+                into = found.setdefault(identifier, np.zeros(part.shape, np.uint8))
+                into[free & (into == 0)] = gap.label
+        return FillProposal(found, len(gaps), guided)
+
+    def _gaps(
+        self,
+        collection: Collection,
+        slices: Sequence[str],
+        place: int,
+        painted: _Painted,
+        steps: tuple[int, ...],
+    ) -> list[_Gap]:
+        """From the objects of a slice to the nearest slices with the same objects, before or after it."""
+        gaps = []
+        for label, shape in painted.objects:
+            for step in steps:
+                other = self._partner(collection, slices, place, step, label, shape)
+                if other is not None and abs(other[0] - place) > 1:
+                    low, high = sorted((place, other[0]))
+                    ends = (shape, other[1]) if step > 0 else (other[1], shape)
+                    gaps.append(_Gap(label, low, high, *ends))
+        return gaps
+
+    def _painted_before(
+        self, collection: Collection, slices: Sequence[str], view: int
+    ) -> tuple[int, _Painted]:
+        """The nearest slice before the one in view in which a person painted objects, and these."""
+        for z in range(view - 1, max(view - FARTHEST - 2, -1), -1):
+            if collection.entries[slices[z]].is_corrected:
+                painted = self._objects(collection, slices[z])
+                if painted.objects:
+                    return z, painted
+        return view, _Painted(())
 
     def _objects(
         self, collection: Collection, identifier: str, point: tuple[int, int] | None = None
@@ -317,6 +358,6 @@ def _unpainted() -> DataError:
     return DataError(
         "there is no object to fill between slices",
         code="data.fill.unpainted",
-        expected="an object that is painted in the slice in view and in another one",
+        expected="an object that is painted in two slices: the slice in view is one of them, or between them",
         remedy="paint it in two slices, with one or more slices between them, then fill",
     )

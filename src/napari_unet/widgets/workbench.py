@@ -203,11 +203,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.large.lens.label_chosen.connect(self.strokes_row.legend.mark)
         self.images.table.selection_changed.connect(lambda _: self.segment_panel.refresh())
         self.review_panel.references = self.image_source.reference_choices
-        self.review_panel.chosen_reference = lambda: self.image_source.reference_layer
-        self.review_panel.reference_wanted.connect(self.image_source.choose_reference)
+        self.review_panel.chosen_reference = lambda: self.image_source.reference.layer
+        self.review_panel.reference_wanted.connect(self.image_source.reference.choose)
         self.learn_panel.form.references = self.image_source.reference_choices
-        self.learn_panel.form.chosen_reference = lambda: self.image_source.reference_layer
-        self.learn_panel.form.reference_wanted.connect(self.image_source.choose_reference)
+        self.learn_panel.form.chosen_reference = lambda: self.image_source.reference.layer
+        self.learn_panel.form.reference_wanted.connect(self.image_source.reference.choose)
         self.learn_panel.all_wanted.connect(lambda: self.segment("all"))
         self.review_panel.all_scores.tie_threshold(self.segment_panel.threshold)
         self.review_panel.overlay_wanted.connect(self._show_overlay)
@@ -291,7 +291,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if around is not None:
             around.destroyed.connect(self.shut_down)
             one_dock.DockCross(around, self._on_shown)
-        self.image_source.fit_again()
+        self.image_source.in_view.look_again()
 
     def _warm(self) -> None:
         if not self.session.runner.busy and not self._closed:
@@ -329,10 +329,10 @@ class Workbench(QWidget):  # type: ignore[misc]
         chosen = () if collection is None else collection.channels
         images = channels.images_along_first_axis()
         self.images.channel_box.show_channels(channels.every(), chosen, images)
-        self.images.stack_question.ask(self.image_source.stack_to_ask_about())
+        self.images.stack_question.ask(self.image_source.stack.to_ask_about())
 
     def _on_stack(self, volume: bool) -> None:
-        self.image_source.take_stack_as(volume)
+        self.image_source.stack.take_as(volume)
         self._show_channels()
 
     def show_keys(self) -> None:

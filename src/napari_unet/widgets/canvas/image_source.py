@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
-from napari_unet.data.volumes.slices import voxel_size_of
+from napari_unet.data.files.pixel_size import pixel_size_of_layer
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
-from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
-from napari_unet.session.images.volume_rows import FILES, count_numbered
+from napari_unet.widgets.canvas.chosen_reference import ChosenReference
 from napari_unet.widgets.canvas.current_channels import CurrentChannels
 from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
 from napari_unet.widgets.canvas.layer_channels import (
-    MOST_UNSAID,
     channel_axis,
     channels_in,
     find_channels,
@@ -27,57 +23,26 @@ from napari_unet.widgets.canvas.layer_channels import (
     name_of,
 )
 from napari_unet.widgets.canvas.layer_images import (
-    fits_as_reference,
     full_resolution,
     image_shape,
     is_image,
-    is_ours,
     layer_samples,
     opened_data,
-    read_labels,
-    view_of,
 )
-from napari_unet.widgets.canvas.layer_styles import camera_of
+from napari_unet.widgets.canvas.stacks.slice_place import SlicePlace, slice_depth
+from napari_unet.widgets.canvas.volumes.current_stack import CurrentStack
 from napari_unet.widgets.canvas.volumes.volume_layers import (
     answer,
-    axis_of_slices,
-    give_voxel_size,
     is_volume,
-    say,
-    slices_in,
-    take_voxel_size,
 )
+from napari_unet.widgets.canvas.whole_in_view import WholeInView, extent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
-    from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.layer_images import LayerReading
-
-LOOK, LOOKS = 100, 15  # milliseconds between two looks whether the image fits next to a new dock; how many
-SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
-
-
-@dataclass(frozen=True, eq=False)
-class SlicePlace:
-    """Where an image lies in the stack that it is a slice of.
-
-    Attributes
-    ----------
-    layer : napari.layers.Image
-        The stack.
-    index : tuple of int
-        Of the slice over the leading axes.
-    leading : tuple of int
-        How many slices there are along each of these axes.
-    """
-
-    layer: Any
-    index: tuple[int, ...]
-    leading: tuple[int, ...]
 
 
 class ImageSource(QObject):  # type: ignore[misc]
@@ -100,8 +65,10 @@ class ImageSource(QObject):  # type: ignore[misc]
         self.session = session
         self.layer: Any = None  # of the current image
         self.channels = CurrentChannels(self, session)
-        self.reference_layer: Any = None  # chosen for plain layers
-        self._reading: LayerReading | None = None  # of that
+        self.reference = ChosenReference(viewer, self)  # of plain layers
+        self.reference.changed.connect(self._compare)
+        self.in_view = WholeInView(viewer, self)
+        self.stack = CurrentStack(self, session)
         self._where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
         self._datasets: dict[int, Collection] = {}
         self._plain = Collection("layers", [])
@@ -111,27 +78,12 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
         self._changing = self._stepped = False  # the list of layers is; and the slider moved meanwhile
-        self._looks = 0  # how often it is still looked whether the image fits next to the dock
-        self._zoom = 0.0  # of the camera when that was seen to last
-        self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
         self._hidden: set[Any] = set()  # layers that gave way to the current image
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.follow)
-        self._fit = QTimer(self)
-        self._fit.setSingleShot(True)
-        self._fit.setInterval(0)
-        self._fit.timeout.connect(lambda: self.viewer.reset_view())
-        self._again = QTimer(self)
-        self._again.setSingleShot(True)
-        self._again.setInterval(LOOK)
-        self._again.timeout.connect(self.fit_again)
-        self._drawn = QTimer(self)
-        self._drawn.setSingleShot(True)
-        self._drawn.setInterval(SETTLE)
-        self._drawn.timeout.connect(self._compare)
         self._connections: list[tuple[Any, Callable[..., None]]] = []
         events = viewer.layers.events
         for event in (events.inserted, events.removed, viewer.layers.selection.events.active):
@@ -142,8 +94,6 @@ class ImageSource(QObject):  # type: ignore[misc]
         for event in (events.inserted, events.removed):
             self._connect(event, self._on_changed)
         self._connect(viewer.dims.events.current_step, self._on_step)
-        if self._shows_all():
-            self._looks, self._zoom = LOOKS, camera_of(viewer).zoom
         for layer in viewer.layers:
             if is_image(layer) and opened_data(layer) is None:
                 find_channels(layer)
@@ -151,34 +101,13 @@ class ImageSource(QObject):  # type: ignore[misc]
 
     def close(self) -> None:
         """Let go of the viewer, remove what was stored on disk."""
-        for timer in (self._soon, self._fit, self._again, self._drawn):
-            timer.stop()
-        for event in _edits(self.reference_layer):
-            event.disconnect(self._on_reference)
+        self._soon.stop()
+        self.reference.close()
+        self.in_view.close()
         for event, function in self._connections:
             event.disconnect(function)
         for collection in (*self._datasets.values(), self._plain):
             collection.close()
-
-    def _shows_all(self) -> bool:
-        """Whether all of the image that is chosen is in view."""
-        layer = self.viewer.layers.selection.active
-        if layer is None or not is_image(layer):
-            return False
-        shape = image_shape(layer)[:2]
-        return view_of(layer, shape) == (0, 0, *shape)
-
-    def fit_again(self) -> None:
-        """The dock takes room from the canvas, in a moment: have all of the image in view, if it was."""
-        camera = camera_of(self.viewer)
-        if self._looks <= 0 or camera.zoom != self._zoom:  # a person zooms
-            self._looks = 0
-            return
-        self._looks -= 1
-        if not self._shows_all():
-            self.viewer.reset_view()
-        self._zoom = camera.zoom
-        self._again.start()
 
     def _connect(self, event: Any, function: Callable[..., None]) -> None:
         event.connect(function)
@@ -270,14 +199,14 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._pages = {}
         if stack:
             self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
-            self._find_pages(layer, collection, opened)
+            self.find_pages(layer, collection, opened)
         again = self.session.workspace.current if collection is self.session.workspace.collection else ""
         self.session.workspace.show(collection, again or (opened.ids[0] if opened.ids else ""))
         # The dock may have taken room from the canvas since the layer was added.
-        self._fit.start()
+        self.in_view.fit_soon()
 
-    def _find_pages(self, layer: Any, collection: Collection, opened: Any) -> None:
-        """Where each slice of a stack of a data set lies among the others."""
+    def find_pages(self, layer: Any, collection: Collection, opened: Any) -> None:
+        """Find where each slice of a stack of a data set lies among the others."""
         from napari_unet.workflow.segment.segmented_stacks import (
             slices_of_volumes,  # of no use to the dock when it opens
         )
@@ -288,7 +217,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         one_stack = len({page.stack for page in pages.values()}) == 1
         self._pages = pages if len(pages) == len(samples) and (of_volumes or one_stack) else {}
         if of_volumes:
-            self._measure_dataset(layer, collection, opened)
+            self.stack.measure_dataset(layer, collection, opened)
 
     def _use_plain(self, plain: list[Any]) -> bool:
         """List the slices of plain layers; says whether the list is another one now."""
@@ -303,18 +232,18 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._layers = {id(layers[0]): layers for layers in groups}
         for layers in groups:
             layer = layers[0]
-            reference = self._reference_of(layer)
+            reference, reading = self.reference.of(layer), self.reference.reading
             masks = id(full_resolution(reference)) if reference is not None else 0
             # A stack "p" has a slice "p [0]", and napari calls a second layer of that name "p [1]".
             arrays = tuple((id(one), id(full_resolution(one))) for one in layers)
             for name in _names(name_of(layers)):
                 volume = is_volume(layer)
                 if volume:
-                    self._measure(layers)
-                known = (numbers, masks, name, masks and id(self._reading), volume)
+                    self.stack.measure(layers)
+                known = (numbers, masks, name, masks and id(reading), volume)
                 key = (arrays, channels_in(layers), *known)
                 found = self._kept.get(key) or layer_samples(
-                    layers, reference, self._reading, lambda: len(self._plain.classes), name, numbers, volume
+                    layers, reference, reading, lambda: len(self._plain.classes), name, numbers, volume
                 )
                 kept[key] = found
                 if not any(sample.id in where for sample in found[1]):
@@ -331,33 +260,11 @@ class ImageSource(QObject):  # type: ignore[misc]
 
     def reference_choices(self) -> list[Any]:
         """Labels layers that could be the reference of the current image."""
-        from napari.layers import Labels
-
-        if self.layer is None or opened_data(self.layer) is not None:
-            return []
-        return [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Labels) and not is_ours(layer) and fits_as_reference(layer, self.layer)
-        ]
-
-    def choose_reference(self, layer: Any) -> None:
-        """Compare the masks of plain layers with this Labels layer; None with none."""
-        for event in _edits(self.reference_layer):
-            event.disconnect(self._on_reference)
-        self.reference_layer = layer
-        for event in _edits(layer):
-            event.connect(self._on_reference)
-        self._compare()
-
-    def _on_reference(self, event: Any = None) -> None:
-        self._drawn.start()
+        return self.reference.choices(self.layer)
 
     def _compare(self) -> None:
         """Score all masks of plain layers again."""
-        reading = read_labels(self.reference_layer) if self.reference_layer is not None else None
-        if reading != self._reading:
-            self._reading = reading
+        reading = self.reference.reading
         self._plain.masks_mean(reading.classes if reading is not None else ("foreground",))
         self.session.history.finished.pop("report", None)  # of another reference
         for entry in self._plain.entries.values():
@@ -372,12 +279,6 @@ class ImageSource(QObject):  # type: ignore[misc]
             if mask is not None:
                 session.workspace.score_mask(identifier, mask)
         session.rescore()
-
-    def _reference_of(self, layer: Any) -> Any:
-        reference = self.reference_layer
-        if reference is None or reference not in self.viewer.layers:
-            return None
-        return reference if fits_as_reference(reference, layer) else None
 
     # the current image
 
@@ -431,7 +332,7 @@ class ImageSource(QObject):  # type: ignore[misc]
             if place is None:
                 continue
             if id(place.layer) not in depths:
-                depths[id(place.layer)] = _depth(place.layer)
+                depths[id(place.layer)] = slice_depth(place.layer)
             depth, page = depths[id(place.layer)], self._pages.get(identifier)
             if page is not None:
                 found[identifier] = replace(page, depth=depth)
@@ -439,63 +340,6 @@ class ImageSource(QObject):  # type: ignore[misc]
             stack = identifier[: identifier.rindex(" [")]
             found[identifier] = StackSlice(stack, place.index, place.leading, depth=depth)
         return found
-
-    # volumes
-
-    def stack_to_ask_about(self) -> tuple[int, str] | None:
-        """How many slices the stack in view has, and by its file along which axis; None if nothing is open.
-
-        Nobody is asked about a single image, a series over time, or a stack that was asked about.
-        """
-        layer, collection = self.layer, self.session.workspace.collection
-        if layer is None or collection is None or layer not in self.viewer.layers:
-            return None
-        if answer(layer) is not None:
-            return None
-        if opened_data(layer) is not None:
-            slices = self.session.workspace.volume
-            if slices:
-                return len(slices), "z"
-            count = count_numbered([entry.sample for entry in collection.entries.values()])
-            return (count, FILES) if count > MOST_UNSAID and layer.ndim > 2 else None  # all of one size
-        count, axis = slices_in(layer), axis_of_slices(layer)
-        # Few of which nothing is known may be channels, which another box asks about.
-        asks = axis == "z" or (not axis and count > MOST_UNSAID)
-        return (count, axis) if count > 1 and asks else None
-
-    def take_stack_as(self, volume: bool) -> None:
-        """The slices of the stack in view lie one behind another, or are images of their own."""
-        layer, session = self.layer, self.session
-        if layer is None:
-            return
-        session.workspace.leaving.emit()
-        for one in self.layers_of_image():
-            say(one, volume)
-        if opened_data(layer) is not None and session.workspace.collection is not None:
-            collection, opened = session.workspace.collection, opened_data(layer)
-            collection.take_volumes(volume, numbered=volume)
-            if opened is not None and layer.ndim > 2 and len(opened.ids) == full_resolution(layer).shape[0]:
-                self._find_pages(layer, collection, opened)
-            session.workspace.collection_changed.emit()
-            return
-        self.follow()
-
-    def _measure_dataset(self, layer: Any, collection: Collection, opened: Any) -> None:
-        """Give the layers of a data set of volumes the size of a voxel, if all files tell the same."""
-        size = voxel_size_of(entry.sample for entry in collection.entries.values())
-        if size is None:
-            return
-        said = [(one, one.metadata.get(METADATA_KEY)) for one in self.viewer.layers]
-        ours = [one for one, data in said if isinstance(data, OpenedData) and data.dataset is opened.dataset]
-        self._measure(ours or [layer], size)
-
-    def _measure(self, layers: Sequence[Any], size: VoxelSize | None = None) -> None:
-        """Give the layers of a volume the size of its voxels, or that of their file, in the slice in view."""
-        for layer in layers:
-            step = self.viewer.dims.current_step
-            if take_voxel_size(layer) if size is None else give_voxel_size(layer, size):
-                self.viewer.dims.current_step = step  # steps have another size now
-                self._fit.start()
 
     # channels
 
@@ -578,10 +422,7 @@ class ImageSource(QObject):  # type: ignore[misc]
 
     def _go_to(self, layer: Any, index: tuple[int, ...]) -> None:
         """Show a slice of a layer, and none of the others."""
-        extent = _extent(layer)
-        if self._extent not in (None, extent):
-            self._fit.start()  # an image of another size or place
-        self._extent = extent
+        self.in_view.comes(layer)
         ours = self._layers.get(id(layer), (layer,))
         firsts = {other for other, _ in self._where.values()} - {layer}
         others = {one for first in firsts for one in self._layers.get(id(first), (first,))}
@@ -600,7 +441,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         """Put an image of a data set whose sizes differ into the one layer of that set."""
         collection, old = self.session.workspace.collection, self.layer
         assert collection is not None
-        extent = _extent(old)
+        extent = extent_of(old)
         self._soon.blockSignals(True)
         try:
             self.layer = show_in_one_layer(self.viewer, old, collection, identifier)
@@ -609,13 +450,8 @@ class ImageSource(QObject):  # type: ignore[misc]
                 self._soon.stop()
                 self._where = dict.fromkeys(self._where, (self.layer, None))
             self._soon.blockSignals(False)
-        if _extent(self.layer) != extent:
-            self._fit.start()  # once mask and overlays have the new size, too
-
-
-def _extent(layer: Any) -> Any:
-    """First and last row and column of a layer in the world."""
-    return np.round(layer.extent.world[:, -2:], 6).tolist()
+        if extent_of(self.layer) != extent:
+            self.in_view.fit_soon()  # once mask and overlays have the new size, too
 
 
 def _names(name: str) -> Iterator[str]:
@@ -623,14 +459,3 @@ def _names(name: str) -> Iterator[str]:
     yield name
     for number in itertools.count(2):
         yield f"{name} ({number})"
-
-
-def _depth(layer: Any) -> tuple[float, str] | None:
-    """From one slice of a stack to the next, with its unit; None where that is no length."""
-    name = unit_name(str(layer.units[-3]))
-    return (abs(float(layer.scale[-3])), name) if name is not None and layer.scale[-3] else None
-
-
-def _edits(layer: Any) -> list[Any]:
-    """Events of a Labels layer that may mean other pixels."""
-    return [] if layer is None else [layer.events.paint, layer.events.labels_update, layer.events.set_data]

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
 
 FILL_TIP = (
-    "<qt>Interpolate objects that you painted in this slice and in another one (Shift+F). With the pointer "
-    "over an object the key fills that one alone. The proposal is outlined, and is not part of the mask "
-    "until you accept it.</qt>"
+    "<qt>Interpolate objects that you painted in two slices: this one and another, or one on each side "
+    "(Shift+F). With the pointer over an object the key fills that one alone. The proposal is outlined, "
+    "and is not part of the mask until you accept it.</qt>"
 )
 TAKEN_UP = "QToolButton:checked { background-color: #2f6fbd; color: white; }"
 # Angles of the camera: napari's own, and those in which depth is seen.

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from napari_unet.session.images.collection import Collection
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.image_source import ImageSource, SlicePlace
+    from napari_unet.widgets.canvas.image_source import ImageSource
     from napari_unet.widgets.canvas.stacks.mask_stack import Index, Key
+    from napari_unet.widgets.canvas.stacks.slice_place import SlicePlace
 
 SPELL = 0.01  # seconds for which slices are looked through before the window has its turn
 AT_ONCE = 4  # slices that are given other numbers before the window has its turn
