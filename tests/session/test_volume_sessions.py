@@ -140,6 +140,13 @@ def test_the_row_of_a_volume_tells_of_all_its_slices(room: Room) -> None:
     assert (row.status, row.done) == ("done", 8)
 
 
+def test_strokes_are_counted_by_slices(room: Room) -> None:
+    room.paint(1, square(2))
+    assert room.session.strokes.words() == "1 slice with strokes"
+    room.paint(5, square(10))
+    assert room.session.strokes.words() == "2 slices with strokes"
+
+
 def test_the_iou_of_a_volume_is_that_of_its_voxels(room: Room) -> None:
     truth = np.zeros(SHAPE, np.uint8)
     truth[:4, :5] = 1  # 20 voxels a slice

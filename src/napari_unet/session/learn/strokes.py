@@ -115,9 +115,10 @@ class StrokeLearning:
         }
 
     def words(self) -> str:
-        """How many images have strokes: "2 images with strokes"."""
-        count = len(self.painted())
-        return f"{count:,} image{'s' * (count != 1)} with strokes"
+        """How many images have strokes: "2 images with strokes", or "2 slices with strokes" of volumes."""
+        painted, collection = self.painted(), self.workspace.collection
+        slices = painted and collection is not None and all(map(collection.volume_of, painted))
+        return f"{len(painted):,} {'slice' if slices else 'image'}{'s' * (len(painted) != 1)} with strokes"
 
     def obstacle(self) -> str:
         """Why nothing can be learned now; empty if something can."""
