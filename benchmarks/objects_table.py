@@ -110,7 +110,8 @@ def on_disk(side: int) -> dict[str, float]:
     from large_image import memory
     from napari_unet.engine.inline import run_inline
     from napari_unet.engine.task import FromCaller
-    from napari_unet.export.label_store import LabelShape, LabelStore
+    from napari_unet.export.label_store import LabelStore
+    from napari_unet.export.ome_zarr import LabelShape
     from napari_unet.workflow.inputs.image_reference import CallReference
     from napari_unet.workflow.large_images.layers.measure_mask import MeasureMaskTask
 

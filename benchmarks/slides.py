@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from large_image import PIECE, piece, rows_of
-from napari_unet.export.label_store import LabelShape, LabelStore
+from napari_unet.export.label_store import LabelStore
+from napari_unet.export.ome_zarr import LabelShape
 
 if TYPE_CHECKING:
     from pathlib import Path

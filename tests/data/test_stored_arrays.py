@@ -15,7 +15,9 @@ from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.files.lazy_files import open_lazy
 from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
-from napari_unet.data.volumes.slices import as_volumes, place_of, voxel_size_of
+from napari_unet.data.volumes.blocks_of_slices import as_volumes
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.progress import CancelToken, ignore_progress
 from support.errors import raises_code
 

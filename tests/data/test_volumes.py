@@ -13,13 +13,10 @@ from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.files.stack_axes import mirrored
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
-from napari_unet.data.volumes.slices import (
-    as_volumes,
-    place_of,
-    runs_of_slices,
-    voxel_size_of,
-    with_neighbours,
-)
+from napari_unet.data.volumes.blocks_of_slices import as_volumes
+from napari_unet.data.volumes.neighbours import with_neighbours
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import place_of, runs_of_slices
 from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.data.volumes.voxel_size import VoxelSize, parse_voxel_size, read_voxel_size
 from napari_unet.errors import DataError

@@ -68,7 +68,7 @@ def test_segmenting_takes_precision_and_batches_of_the_card(
     assert asked == [CARDS[card]]
     taken: list[int] = []
     monkeypatch.setattr(
-        "napari_unet.workflow.segment.segment_samples._by_one",
+        "napari_unet.workflow.segment.network_answers._by_one",
         lambda samples, model, settings, *rest: taken.append(settings.batch_pixels) or [],
     )
     from napari_unet.models.model import load_model

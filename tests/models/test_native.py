@@ -19,7 +19,7 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.graphs.cost import reach
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
-from napari_unet.workflow.large_images.plan import is_out_of_memory
+from napari_unet.workflow.large_images.tile_runner import is_out_of_memory
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 from support.tiny_models import write_tiny_model

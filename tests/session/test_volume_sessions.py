@@ -10,7 +10,8 @@ import tifffile
 
 from napari_unet.data.catalog import open_images
 from napari_unet.data.sample import ReferenceMask, Sample
-from napari_unet.data.volumes.slices import check_slices, neighbours, place_of
+from napari_unet.data.volumes.neighbours import neighbours
+from napari_unet.data.volumes.slices import check_slices, place_of
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.metrics.overlap import count_overlap
 from napari_unet.session.images.collection import Collection

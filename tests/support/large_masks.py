@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.export.label_store import LabelShape, LabelStore
+from napari_unet.export.label_store import LabelStore
+from napari_unet.export.ome_zarr import LabelShape
 from napari_unet.workflow.large_images.layers.layer_mask import MaskRule
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_unet.atomic import sync_folder
 from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.errors import DataError, unwritable
-from napari_unet.export.ome_zarr import SMALLEST, describe
+from napari_unet.export.ome_zarr import describe
 from napari_unet.export.segmented import class_colour
 
 Index = tuple[int, ...]
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.export.ome_zarr import LabelShape
+
 
 UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
@@ -57,81 +58,6 @@ OBJECTS = "objects"  # group of what is known of numbered objects
 STATE = "napari_unet_mask"  # attribute that says what the mask in it was made with
 ABOUT = "napari_unet"  # attribute that says how the labels came about
 VERSION = "0.5"
-
-
-@dataclass(frozen=True)
-class LabelShape:
-    """What the labels of a stack are like.
-
-    Attributes
-    ----------
-    leading : tuple of (str, int)
-        Name and size of each axis of slices.
-    size : tuple of int
-        (Y, X), or (Z, Y, X) of volumes.
-    chunk : tuple of int
-        (Y, X), or (Z, Y, X), of what is one file.
-    dtype : str
-        Unsigned.
-    pixel_size : PixelSize or None
-        None if unknown.
-    slice_distance : float or None
-        From one slice to the next, in the unit of the pixel; None if unknown.
-    """
-
-    leading: tuple[tuple[str, int], ...]
-    size: tuple[int, ...]
-    chunk: tuple[int, ...]
-    dtype: str = "uint8"
-    pixel_size: PixelSize | None = None
-    slice_distance: float | None = None
-
-    @property
-    def names(self) -> str:
-        """Of the axes of an image or a volume."""
-        return "zyx"[-len(self.size) :]
-
-    @property
-    def levels(self) -> list[tuple[int, ...]]:
-        """(Y, X) or (Z, Y, X) of each level, until all sides are small.
-
-        Slices stay as many as they are, so that each has its mask at any level.
-        """
-        found = [self.size]
-        while max(found[-1][-2:]) > SMALLEST:
-            *deep, height, width = found[-1]
-            found.append((*deep, -(-height // 2), -(-width // 2)))
-        return found
-
-    def axes(self) -> list[dict[str, str]]:
-        """As the metadata lists them."""
-        unit = {} if self.pixel_size is None else {"unit": self.pixel_size.long_unit}
-        of_z = {} if self.slice_distance is None else unit
-        kinds = {"t": "time", "z": "space"}
-        before = [_axis(name, kinds.get(name)) | (of_z if name == "z" else {}) for name, _ in self.leading]
-        return [
-            *before,
-            *({"name": name, "type": "space", **(of_z if name == "z" else unit)} for name in self.names),
-        ]
-
-    def datasets(self) -> list[dict[str, Any]]:
-        """Path and scale of each level."""
-        sides = (1.0, 1.0) if self.pixel_size is None else (self.pixel_size.y, self.pixel_size.x)
-        found = []
-        for number in range(len(self.levels)):
-            # Every second pixel stays, so that a level's pixels are exactly twice as large.
-            depth = 1.0 if self.slice_distance is None else self.slice_distance
-            before = [*(name for name, _ in self.leading), *self.names[:-2]]
-            scale = [depth if name == "z" else 1.0 for name in before]
-            scale += [side * 2**number for side in sides]
-            found.append(
-                {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-            )
-        return found
-
-
-def _axis(name: str, kind: str | None) -> dict[str, str]:
-    return {"name": name} if kind is None else {"name": name, "type": kind}
 
 
 @dataclass(eq=False)

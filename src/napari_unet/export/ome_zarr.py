@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.export.segmented import Numbers, SegmentedImage
 
 LABELS = "masks"  # name of the labels within the image
@@ -155,3 +157,78 @@ def _label_table(image: SegmentedImage, numbers: Numbers, version: str) -> dict[
         ]
     version_entry = {"version": "0.4"} if version == "0.4" else {}
     return {**version_entry, "colors": colours, "properties": names, "source": {"image": "../../"}}
+
+
+@dataclass(frozen=True)
+class LabelShape:
+    """What the labels of a stack are like.
+
+    Attributes
+    ----------
+    leading : tuple of (str, int)
+        Name and size of each axis of slices.
+    size : tuple of int
+        (Y, X), or (Z, Y, X) of volumes.
+    chunk : tuple of int
+        (Y, X), or (Z, Y, X), of what is one file.
+    dtype : str
+        Unsigned.
+    pixel_size : PixelSize or None
+        None if unknown.
+    slice_distance : float or None
+        From one slice to the next, in the unit of the pixel; None if unknown.
+    """
+
+    leading: tuple[tuple[str, int], ...]
+    size: tuple[int, ...]
+    chunk: tuple[int, ...]
+    dtype: str = "uint8"
+    pixel_size: PixelSize | None = None
+    slice_distance: float | None = None
+
+    @property
+    def names(self) -> str:
+        """Of the axes of an image or a volume."""
+        return "zyx"[-len(self.size) :]
+
+    @property
+    def levels(self) -> list[tuple[int, ...]]:
+        """(Y, X) or (Z, Y, X) of each level, until all sides are small.
+
+        Slices stay as many as they are, so that each has its mask at any level.
+        """
+        found = [self.size]
+        while max(found[-1][-2:]) > SMALLEST:
+            *deep, height, width = found[-1]
+            found.append((*deep, -(-height // 2), -(-width // 2)))
+        return found
+
+    def axes(self) -> list[dict[str, str]]:
+        """As the metadata lists them."""
+        unit = {} if self.pixel_size is None else {"unit": self.pixel_size.long_unit}
+        of_z = {} if self.slice_distance is None else unit
+        kinds = {"t": "time", "z": "space"}
+        before = [_axis(name, kinds.get(name)) | (of_z if name == "z" else {}) for name, _ in self.leading]
+        return [
+            *before,
+            *({"name": name, "type": "space", **(of_z if name == "z" else unit)} for name in self.names),
+        ]
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """Path and scale of each level."""
+        sides = (1.0, 1.0) if self.pixel_size is None else (self.pixel_size.y, self.pixel_size.x)
+        found = []
+        for number in range(len(self.levels)):
+            # Every second pixel stays, so that a level's pixels are exactly twice as large.
+            depth = 1.0 if self.slice_distance is None else self.slice_distance
+            before = [*(name for name, _ in self.leading), *self.names[:-2]]
+            scale = [depth if name == "z" else 1.0 for name in before]
+            scale += [side * 2**number for side in sides]
+            found.append(
+                {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+            )
+        return found
+
+
+def _axis(name: str, kind: str | None) -> dict[str, str]:
+    return {"name": name} if kind is None else {"name": name, "type": kind}

@@ -12,7 +12,8 @@ from napari_unet.session.auto_project import other_images
 if TYPE_CHECKING:
     from napari_unet.metrics.overlap import OverlapCounts
     from napari_unet.project.project import Project
-    from napari_unet.session.images.collection import Collection, Entry
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.images.entry import Entry
 
 
 @dataclass

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from napari_unet.project.corrections.disk_mask import DiskMask
     from napari_unet.project.corrections.stroke import Box
     from napari_unet.project.project import Project
-    from napari_unet.session.images.collection import Collection, Entry
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.images.entry import Entry
     from napari_unet.session.projects.current_project import CurrentProject
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace

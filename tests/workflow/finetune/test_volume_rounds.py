@@ -10,8 +10,9 @@ import pytest
 import tifffile
 
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.volumes.blocks_of_slices import as_volumes
 from napari_unet.data.volumes.nearness import block_of, far_from, gap_between, in_order
-from napari_unet.data.volumes.slices import as_volumes, place_of
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.engine.inline import run_inline
 from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.models.model import Model, load_model, save_model

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.export.label_store import PROBABILITIES, RAW, LabelShape, LabelStore, unfinished
+from napari_unet.export.label_store import PROBABILITIES, RAW, LabelStore, unfinished
+from napari_unet.export.ome_zarr import LabelShape
 from napari_unet.inference.object_classes import classes_of_objects
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.workflow.large_images import finish

@@ -10,7 +10,8 @@ import pytest
 from scipy import ndimage
 
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.export.label_store import LabelShape, LabelStore
+from napari_unet.export.label_store import LabelStore
+from napari_unet.export.ome_zarr import LabelShape
 from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.inference.linked_objects import StackNumbers
 from napari_unet.inference.postprocess import connected_objects

@@ -28,7 +28,7 @@ from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 from napari_unet.workflow.large_images import answers, any_size
 from napari_unet.workflow.large_images import plan as large_module
 from napari_unet.workflow.large_images.segment_large import segment_stack
-from napari_unet.workflow.segment import segment_samples as small_images
+from napari_unet.workflow.segment import network_answers as small_images
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 from support.errors import raises_code
 
@@ -97,7 +97,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
     def by_one(
         samples: Any, model: Model, settings: object, cancel: object, on_problem: Any, blanks: Any
     ) -> Iterator[tuple[Sample, np.ndarray, None]]:
-        for sample, _ in small_images._readable(samples, on_problem, model.normalization, blanks):
+        for sample, _ in small_images.readable_images(samples, on_problem, model.normalization, blanks):
             yield sample, known["answer"], None
 
     monkeypatch.setattr(answers.BlockAnswers, "of", of)
@@ -223,7 +223,7 @@ def test_a_tiff_has_the_levels_of_the_ome_zarr(
     objects: bool, shape: tuple[int, ...], axes: str, tmp_path: Path, said: dict[str, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("napari_unet.export.label_store.SMALLEST", 50)
+    monkeypatch.setattr("napari_unet.export.ome_zarr.SMALLEST", 50)
     monkeypatch.setattr("napari_unet.export.label_files.TILE", 64)
     model = model_of("distance", 2)
     said["answer"] = answer_of(model)

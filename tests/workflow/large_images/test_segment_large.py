@@ -25,6 +25,7 @@ from napari_unet.networks.graphs.cost import held_values, reach
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large_images import plan as large_module
+from napari_unet.workflow.large_images import tile_runner
 from napari_unet.workflow.large_images.local_run import FinishedBlock
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
@@ -117,13 +118,13 @@ def test_where_parts_are_enough_the_whole_network_is_not_compiled(
     image: np.ndarray, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Model] = []
-    monkeypatch.setattr(large_module, "pixel_outputs", lambda of: asked.append(of) or (lambda tiles: tiles))
+    monkeypatch.setattr(tile_runner, "pixel_outputs", lambda of: asked.append(of) or (lambda tiles: tiles))
     for pixels, compiled in ((1, []), (0, [model])):
         settings = model.recipe.inference.model_copy(update={"batch_pixels": pixels, "flips": "none"})
         large = large_module.plan_large_image(lazy_stack(image), model, settings, LargeImageSettings())
         assert large.plan.partial == (pixels == 1)
         tile = np.zeros((*large.plan.tile_shape, 1), np.float32)
-        large_module.TileRunner(large, model).run(large.blocks[:1], [tile])
+        tile_runner.TileRunner(large, model).run(large.blocks[:1], [tile])
         assert asked == compiled
 
 
@@ -289,7 +290,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
             raise MemoryError
         return true(network, batch, flips)
 
-    monkeypatch.setattr(large_module, "average_over_flips", scarce)
+    monkeypatch.setattr(tile_runner, "average_over_flips", scarce)
     messages: list[str] = []
     out = segment_stack(
         lazy_stack(image), model, tmp_path / "a.ome.zarr",
@@ -302,7 +303,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
     assert [m for m in messages if "memory" in m] == [
         f"Out of memory: continuing with batches of {n}" for n in (4, 2)
     ]
-    monkeypatch.setattr(large_module, "average_over_flips", lambda *a: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(tile_runner, "average_over_flips", lambda *a: (_ for _ in ()).throw(MemoryError()))
     with raises_code("compute.memory"):
         segment_stack(lazy_stack(image), model, tmp_path / "b.ome.zarr")
 

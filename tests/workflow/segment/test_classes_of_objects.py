@@ -46,7 +46,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Any:
         for sample in samples:
             yield sample, outputs(), None
 
-    monkeypatch.setattr(module, "_by_one", by_one)
+    monkeypatch.setattr("napari_unet.workflow.segment.network_answers._by_one", by_one)
 
     def segment(class_of: str = "auto") -> module.Segmentation:
         network = NetworkSettings(classes=2, activation="softmax", separation="distance")

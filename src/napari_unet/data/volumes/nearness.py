@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.data.volumes.slices import place_of, voxel_size_of
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

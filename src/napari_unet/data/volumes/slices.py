@@ -1,9 +1,8 @@
-"""Volumes: images that lie one behind another, seen with their neighbours or as one block.
+"""Slices: images that lie one behind another in a volume, and where.
 
-The slices of a volume stay images of their own, with masks, names and hashes. A network that sees more than
-one of them gets each with its neighbours as channels, or blocks of them (Z, Y, X, C). Slices are the pages
-of a stack along an axis Z, by its metadata or by ``--axes``. Single files are slices by the numbers at the
-ends of their names.
+The slices of a volume stay images of their own, with masks, names and hashes. Slices are the pages of a stack
+along an axis Z, by its metadata or by ``--axes``. Single files are slices by the numbers at the ends of
+their names.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.dataset import ArrayCache
-from napari_unet.data.file_names import composed
 from napari_unet.data.files.decoders.damage import as_damage
 from napari_unet.data.files.decoders.image_kinds import (
     TIFF_SUFFIXES,
@@ -27,28 +24,21 @@ from napari_unet.data.files.decoders.image_kinds import (
     suffix_of,
 )
 from napari_unet.data.files.decoders.tiff_images import opened_tiff
-from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
+from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.files.pages import PageLoader
-from napari_unet.data.files.reading import PLAIN
-from napari_unet.data.files.stack_axes import mirrored
 from napari_unet.data.files.stored.array_files import open_array
-from napari_unet.data.masks.mask_checks import FittingMask
-from napari_unet.data.sample import ReferenceMask, Sample
-from napari_unet.data.volumes.voxel_size import VoxelSize, read_voxel_size
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.dataset import Dataset
     from napari_unet.data.files.reading import ImageReading
     from napari_unet.data.files.source import Source
+    from napari_unet.data.sample import Sample
 
 NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
-SLICES_IN_MEMORY = 64  # that were read last: neighbours are read for several slices
-LONGEST_BRIDGE = 16  # slices without a mask between two that have one, in one block
 
 
 @dataclass(frozen=True)
@@ -167,96 +157,6 @@ def _places_by_number(load: ImageLoader) -> dict[str, Place]:
     return {name: Place(volume, z, slices, file) for z, name in files.items()}
 
 
-@dataclass(frozen=True)
-class NeighbourLoader:
-    """Reads a slice with its neighbours: () -> (Y, X, slices * C), the first slice's channels first.
-
-    Beyond the first and the last slice the volume is mirrored, as tiles are at the borders of an image. So
-    is it at a slice that is missing, damaged, or of another size.
-
-    Attributes
-    ----------
-    middle : callable
-        Reads the slice itself.
-    before, after : tuple of callable
-        Read its neighbours, the nearest first, as far as there are any.
-    reach : int
-        How many neighbours there are to be on either side.
-    fit : callable, optional
-        (Y, X, C) of one slice to the channels that are wanted of it.
-    """
-
-    middle: Callable[[], NDArray[np.generic]]
-    before: tuple[Callable[[], NDArray[np.generic]], ...]
-    after: tuple[Callable[[], NDArray[np.generic]], ...]
-    reach: int
-    fit: Callable[[NDArray[np.generic]], NDArray[np.generic]] | None = None
-
-    def __call__(self) -> NDArray[np.generic]:
-        """Read all of them."""
-        middle = self.middle()
-        upwards, downwards = (self._as_long(side, middle) for side in (self.before, self.after))
-        row = [*reversed(upwards), middle, *downwards]
-        places = mirrored(len(upwards), self.reach, len(row))
-        if self.fit is not None:
-            row = [self.fit(image) for image in row]
-        return np.concatenate([row[place] for place in places], axis=2)
-
-    @staticmethod
-    def _as_long(
-        side: tuple[Callable[[], NDArray[np.generic]], ...], middle: NDArray[np.generic]
-    ) -> list[NDArray[np.generic]]:
-        found = []
-        for load in side:
-            try:
-                image = read_slice(load)
-            except DataError:
-                break  # the error is said where that slice itself is read
-            if image.shape != middle.shape:
-                break
-            found.append(image.astype(middle.dtype, copy=False))
-        return found
-
-
-@lru_cache(maxsize=SLICES_IN_MEMORY)
-def read_slice(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
-    """What a loader reads; the last slices stay in memory, as neighbours are read for several others."""
-    return load()
-
-
-def with_neighbours(
-    sample: Sample, slices: int, fit: Callable[[NDArray[np.generic]], NDArray[np.generic]] | None = None
-) -> Sample:
-    """An image with its neighbours as channels.
-
-    Parameters
-    ----------
-    sample : Sample
-        A slice of a volume; an image that is none is its own neighbour.
-    slices : int
-        How many are seen, an odd number.
-    fit : callable, optional
-        (Y, X, C) of one slice to the channels that are wanted of it.
-    """
-    reach = slices // 2
-    place = place_of(sample)
-    before: tuple[Callable[[], NDArray[np.generic]], ...] = ()
-    after: tuple[Callable[[], NDArray[np.generic]], ...] = ()
-    if place is not None:
-        before, after = neighbours(place, -1, reach), neighbours(place, 1, reach)
-    return replace(sample, load_image=NeighbourLoader(sample.load_image, before, after, reach, fit))
-
-
-def neighbours(place: Place, step: int, most: int) -> tuple[Callable[[], NDArray[np.generic]], ...]:
-    """What reads the slices before (step -1) or after (1) a place, the nearest first, up to a missing one."""
-    found = []
-    for z in range(place.z + step, place.z + step * (most + 1), step):
-        if z not in place.slices:
-            break
-        found.append(place.slices[z])
-    return tuple(found)
-
-
 def volumes_of(samples: Iterable[Sample]) -> dict[str, list[tuple[int, Sample]]]:
     """Name of each volume, no two alike, to the numbers of its slices that are there, in order, and these."""
     found: dict[object, list[tuple[int, Sample]]] = {}
@@ -296,171 +196,14 @@ def runs_of_slices(samples: Iterable[Sample]) -> list[list[Sample]]:
     return runs
 
 
-@dataclass(frozen=True)
-class VolumeLoader:
-    """Reads slices as one block: () -> (Z, Y, X, C)."""
-
-    slices: tuple[Callable[[], NDArray[np.generic]], ...]
-    name: str
-
-    def __call__(self) -> NDArray[np.generic]:
-        """Read all slices."""
-        return stacked([load() for load in self.slices], self.name)
-
-
-def stacked(slices: Sequence[NDArray[np.generic]], name: str) -> NDArray[np.generic]:
-    """(Z, Y, X, C) of slices (Y, X, C).
+def known_place(sample: Sample) -> Place:
+    """Where an image lies in its volume.
 
     Raises
     ------
     DataError
-        If they differ in size.
+        If it is no slice of a volume, or its file is damaged.
     """
-    shapes = {one.shape for one in slices}
-    if len(shapes) > 1:
-        raise DataError(
-            f"the slices of {name} differ in size",
-            code="data.volume.size",
-            expected="slices of one size, with as many channels",
-            got=" and ".join(sorted(" x ".join(map(str, shape)) for shape in shapes)[:2]),
-            remedy="give volumes of which all slices are alike",
-        )
-    return np.stack(slices)
-
-
-@dataclass(frozen=True)
-class VolumeMaskLoader:
-    """Reads the masks of slices as one mask, (Z, Y, X); slices without one weigh nothing.
-
-    Attributes
-    ----------
-    masks : tuple of callable or None
-        Of each slice.
-    one_numbering : bool
-        Whether an object has one number in all slices.
-    """
-
-    masks: tuple[Callable[[], ReferenceMask] | None, ...]
-    one_numbering: bool
-
-    def __call__(self) -> ReferenceMask:
-        """Read all masks."""
-        read = [None if load is None else load() for load in self.masks]
-        like = next(mask for mask in read if mask is not None).labels
-        known = np.ones(like.shape, np.float32)
-        labels = [np.zeros_like(like) if mask is None else mask.labels for mask in read]
-        weights = [
-            np.zeros_like(known) if mask is None else known if mask.weights is None else mask.weights
-            for mask in read
-        ]
-        objects = None
-        if self.one_numbering and all(mask is None or mask.objects is not None for mask in read):
-            empty = np.zeros(like.shape, np.int32)
-            objects = np.stack(
-                [empty if mask is None or mask.objects is None else mask.objects for mask in read]
-            )
-        whole = np.stack(weights)
-        return ReferenceMask(np.stack(labels), objects, None if (whole == 1).all() else whole)
-
-
-def as_volumes(dataset: Dataset, taken: Collection[tuple[object, int]] = (), depth: int = 1) -> Dataset:
-    """The images with masks of a data set as blocks of slices.
-
-    Slices without a mask between two that have one belong to the block and weigh nothing. So do slices
-    before and behind a block that is thinner than what a network sees.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Of slices.
-    taken : collection of tuple
-        Places (``Place.file``, z) that no block may bridge: slices that are for validation or held out.
-    depth : int
-        Slices that a block should have at least, as far as the volume goes.
-
-    Returns
-    -------
-    Dataset
-        Its samples are (Z, Y, X, C), with masks (Z, Y, X), called VOLUME[z from first to last slice].
-
-    Raises
-    ------
-    DataError
-        If an image is no slice of a volume, or its file is damaged.
-    """
-    annotated: dict[object, dict[int, Sample]] = {}
-    places = {}
-    for sample in dataset.samples:
-        place = _known_place(sample)
-        places[place.file] = place
-        annotated.setdefault(place.file, {})[place.z] = sample
-    volumes = []
-    for file, place in places.items():
-        block: list[tuple[int, Sample | None]] = []
-        for z, sample in sorted(annotated[file].items()):
-            between = range(block[-1][0] + 1, z) if block else range(0)
-            free = all(n in place.slices and (file, n) not in taken for n in between)
-            if len(between) > max(LONGEST_BRIDGE, depth) or not free:
-                volumes.append(_volume(place, _thicker(block, place, taken, depth)))
-                block = []
-            else:
-                block += [(n, None) for n in between]
-            block.append((z, sample))
-        volumes.append(_volume(place, _thicker(block, place, taken, depth)))
-    return replace(
-        dataset,
-        samples=tuple(volumes),
-        unlabelled=(),
-        find_groups=None,
-        cache=ArrayCache(dataset.cache.max_bytes),
-    )
-
-
-def _thicker(
-    block: list[tuple[int, Sample | None]],
-    place: Place,
-    taken: Collection[tuple[object, int]],
-    depth: int,
-) -> list[tuple[int, Sample | None]]:
-    """A block with slices before and behind it, by turns, until it is `depth` thick or no more are free."""
-
-    def free(z: int) -> bool:
-        return z in place.slices and (place.file, z) not in taken
-
-    block = list(block)
-    while len(block) < depth:
-        before, behind = block[0][0] - 1, block[-1][0] + 1
-        if not free(before) and not free(behind):
-            break
-        if free(before):
-            block.insert(0, (before, None))
-        if free(behind) and len(block) < depth:
-            block.append((behind, None))
-    return block
-
-
-def _volume(place: Place, block: Sequence[tuple[int, Sample | None]]) -> Sample:
-    first, last = block[0][0], block[-1][0]
-    masks = tuple(None if sample is None else sample.load_mask for _, sample in block)
-    return Sample(
-        composed(f"{place.file[1]}[z{first}-{last}]"),
-        VolumeLoader(tuple(place.slices[z] for z, _ in block), place.volume),
-        VolumeMaskLoader(masks, all(mask is None or is_of_numbers(mask) for mask in masks)),
-        image_name=place.volume,
-        original=place.slices[first],
-    )
-
-
-def is_of_numbers(load: Callable[[], ReferenceMask]) -> bool:
-    """Whether the numbers of a mask are those of its file, and not given slice by slice.
-
-    What reads a mask that is in no file may say so by an attribute ``one_numbering``.
-    """
-    own = load.load if isinstance(load, FittingMask) else load
-    return isinstance(own, LabelMaskLoader) or bool(getattr(own, "one_numbering", False))
-
-
-def _known_place(sample: Sample) -> Place:
     place = _place_in_file(sample)
     if place is None:
         raise DataError(
@@ -473,50 +216,6 @@ def _known_place(sample: Sample) -> Place:
 
 
 def check_slices(samples: Iterable[Sample]) -> None:
-    """Refuse images of which one is no slice of a volume or cannot be read; errors as ``as_volumes``."""
+    """Refuse images of which one is no slice of a volume or cannot be read; errors as ``known_place``."""
     for sample in samples:
-        _known_place(sample)
-
-
-def voxel_size_of(samples: Iterable[Sample]) -> VoxelSize | None:
-    """The size of a voxel that all files tell alike; None if one tells nothing, or another.
-
-    What reads an image that is in no file may say so by an attribute ``voxel_size``.
-    """
-    samples = list(samples)
-    if samples and all(hasattr(sample.original, "voxel_size") for sample in samples):
-        said = {getattr(sample.original, "voxel_size") for sample in samples}  # noqa: B009
-        return said.pop() if len(said) == 1 else None
-    found: VoxelSize | None = None
-    for file in {file: None for sample in samples for file in _files_of(sample)}:
-        source, name = file
-        path = source.file(name)
-        size = None
-        if split_array_name(name) is not None and source.folder is not None:
-            size = _size_of_array(str(source.folder), name)
-        elif path is not None:
-            size = _read_size(str(path))
-        if size is None or (found is not None and size != found):
-            return None
-        found = size
-    return found
-
-
-def _files_of(sample: Sample) -> list[tuple[Source, str]]:
-    load = sample.original
-    return [(load.source, load.name)] if isinstance(load, ImageLoader | PageLoader) else []
-
-
-def _size_of_array(root: str, name: str) -> VoxelSize | None:
-    """As an OME-Zarr, or a file of HDF5, tells it."""
-    stack = open_array(root, name, PLAIN)
-    if stack.pixel_size is None or stack.slice_distance is None:
-        return None
-    return VoxelSize(stack.slice_distance, stack.pixel_size)
-
-
-@lru_cache(maxsize=256)
-def _read_size(path: str) -> VoxelSize | None:
-    from pathlib import Path
-
-    return read_voxel_size(Path(path))
+        known_place(sample)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.pages import PageLoader
-from napari_unet.data.volumes.slices import place_of, volumes_of, voxel_size_of
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import place_of, volumes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -72,7 +72,7 @@ def find_volume_objects(
             assert separation is not None
             height = _learned(inside, probability, separation, separation_kind, anisotropy)
             return height, _without_specks((height > settings.core) & inside)
-        return _peaks(inside, probability if how == "probability" else None, anisotropy)
+        return volume_peaks(inside, probability if how == "probability" else None, anisotropy)
 
     if how == "agglomerate" and probabilities is not None:
         return joined_from_cores(mask, probabilities, cores_of, settings.join)
@@ -130,7 +130,9 @@ def _without_specks(cores: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(cores & ~small[pieces])
 
 
-def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None, anisotropy: float) -> Cores:
+def volume_peaks(
+    inside: NDArray[np.bool_], probability: NDArray[np.float32] | None, anisotropy: float
+) -> Cores:
     """Probability, or distance to the mask's edge, and its maxima."""
     if probability is None:
         distance = distance_within(inside, (anisotropy, 1.0, 1.0))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.models.normalization import Normalization
     from napari_unet.project.corrections.disk_mask import DiskMask
     from napari_unet.project.corrections.stroke import Box
-    from napari_unet.session.images.collection import Entry
+    from napari_unet.session.images.entry import Entry
     from napari_unet.workflow.inputs.labelled_images import LabelledImage
 
 HELD_OUT = ("validation", "held-out")  # parts of a split that never teach

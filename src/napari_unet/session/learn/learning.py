@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
     from napari_unet.models.card import ModelCard
     from napari_unet.project.project import Project
-    from napari_unet.session.images.collection import Collection, Entry
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.images.entry import Entry
     from napari_unet.session.learn.background_job import BackgroundJob
     from napari_unet.session.learn.candidate_version import CandidateVersion
     from napari_unet.session.painting import Painting

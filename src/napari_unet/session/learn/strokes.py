@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from napari_unet.models.intensities import Intensities
     from napari_unet.models.normalization import Normalization
     from napari_unet.project.corrections.stroke import Box
-    from napari_unet.session.images.collection import Collection, Entry
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.images.entry import Entry
     from napari_unet.session.learn.background_job import BackgroundJob
     from napari_unet.session.learn.candidate_version import CandidateVersion
     from napari_unet.session.painting import Painting

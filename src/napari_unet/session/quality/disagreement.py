@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.engine.task import Job
-    from napari_unet.session.images.collection import Entry
+    from napari_unet.session.images.entry import Entry
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
     from napari_unet.workflow.segment.prediction import Prediction

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Job
     from napari_unet.progress import OnProgress, Progress
-    from napari_unet.session.images.collection import Collection, Entry
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.images.entry import Entry
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
 

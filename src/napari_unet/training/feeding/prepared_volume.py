@@ -39,7 +39,7 @@ def prepare_volume(
     Parameters
     ----------
     dataset, sample
-        Of ``data.volumes.slices.as_volumes``.
+        Of ``data.volumes.blocks_of_slices.as_volumes``.
     normalization, class_weights, separation, connected
         As ``prepare_sample``.
     anisotropy : float

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import with_neighbours
+from napari_unet.data.volumes.neighbours import with_neighbours
 from napari_unet.models.normalization import LUMA, Normalization
 
 if TYPE_CHECKING:

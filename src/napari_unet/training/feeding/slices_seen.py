@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_unet.data.volumes.slices import as_volumes, place_of
+from napari_unet.data.volumes.blocks_of_slices import as_volumes
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.data.volumes.voxel_size import parse_voxel_size
 from napari_unet.training.feeding.batches import TrainingBatches
 from napari_unet.training.feeding.prepared_sample import prepare_sample

@@ -30,7 +30,7 @@ class VolumeBatches(TrainingBatches):
     anisotropy : float or None
         How many times as thick a slice is as a pixel of the network is wide; None if nobody knows.
     given, options
-        As ``TrainingBatches``; the data set is one of ``data.volumes.slices.as_volumes``.
+        As ``TrainingBatches``; the data set is one of ``data.volumes.blocks_of_slices.as_volumes``.
     """
 
     fewest = 2

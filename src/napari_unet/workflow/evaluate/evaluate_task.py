@@ -50,9 +50,9 @@ from napari_unet.workflow.evaluate.report_facts import (
 )
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags, mask_flags
 from napari_unet.workflow.evaluate.volume_scoring import VolumeScoring
+from napari_unet.workflow.inputs.chosen_samples import chosen_samples
 from napari_unet.workflow.inputs.labelled_images import GivenData, check_classes, open_labelled
 from napari_unet.workflow.inputs.left_out import LeftOut, check_some_left, sound_part
-from napari_unet.workflow.segment.segment_samples import chosen_samples
 from napari_unet.workflow.segment.three_planes import sees_volumes
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 from napari_unet.workflow.versions import versions

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.volumes.slices import place_of, voxel_size_of
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.data.volumes.voxel_size import parse_voxel_size
 from napari_unet.evaluation.score import ScoredBlock
 from napari_unet.inference.volumes.volume_objects import find_volume_objects

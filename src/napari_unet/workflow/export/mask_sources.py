@@ -30,10 +30,11 @@ from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.models.ensemble import load_any
 from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.workflow.export.whole_mask import number_whole, read_whole_mask
+from napari_unet.workflow.inputs.chosen_samples import chosen_samples
 from napari_unet.workflow.inputs.image_reference import FileReference, References
 from napari_unet.workflow.inputs.mask_folder import GivenMasks, mask_key
 from napari_unet.workflow.segment.prediction import tied_numbers
-from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
+from napari_unet.workflow.segment.segment_samples import segment_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

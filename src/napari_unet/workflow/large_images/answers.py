@@ -13,12 +13,8 @@ from napari_unet.inference.ensembles.ensemble import spread_of
 from napari_unet.inference.predict import average_over_flips
 from napari_unet.inference.volumes.several_plans import SeveralPlans
 from napari_unet.models.ensemble import Ensemble
-from napari_unet.workflow.large_images.plan import (
-    Block,
-    TileRunner,
-    pixel_outputs,
-    read_shared_tile,
-)
+from napari_unet.workflow.large_images.plan import Block, pixel_outputs, read_shared_tile
+from napari_unet.workflow.large_images.tile_runner import TileRunner
 from napari_unet.workflow.large_images.volumes.plane_plan import PlaneRunner, PlaneVolume
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from napari_unet.workflow.large_images.layers.layer_mask import MaskRule
 from napari_unet.workflow.large_images.plan import (
     Block,
     LargeImage,
-    is_out_of_memory,
     leave_blank,
     nearest_first,
     note_constant,
 )
+from napari_unet.workflow.large_images.tile_runner import is_out_of_memory
 from napari_unet.workflow.large_images.told_apart import raw_mask, write_answers, write_presence
 from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume
 from napari_unet.workflow.large_images.volumes.volume_run import write_answer

@@ -15,10 +15,10 @@ from napari_unet.data.files.pages import PageLoader
 from napari_unet.data.files.reading import current_reading, reading_images
 from napari_unet.errors import SettingsError
 from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.inputs.chosen_samples import chosen_samples
 from napari_unet.workflow.inputs.left_out import Written, check_some_left
 from napari_unet.workflow.large_images.any_size import is_large_sample
 from napari_unet.workflow.large_images.segment_large import SegmentLargeTask
-from napari_unet.workflow.segment.segment_samples import chosen_samples
 from napari_unet.workflow.segment.segment_task import SegmentTask
 
 if TYPE_CHECKING:

@@ -32,9 +32,7 @@ from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.parts import one_by_one
-from napari_unet.workflow.large_images.plan import (
-    check_channels,
-)
+from napari_unet.workflow.large_images.plan import check_channels
 from napari_unet.workflow.large_images.start_result import (
     as_seen,
     in_cells,

@@ -18,12 +18,7 @@ from napari_unet.inference.objects import way_of
 from napari_unet.inference.parted_objects import ObjectWay
 from napari_unet.inference.shapes.contours import refines
 from napari_unet.models.ensemble import Ensemble
-from napari_unet.workflow.large_images.plan import (
-    Block,
-    LargeImage,
-    asks_presence,
-    plan_large_image,
-)
+from napari_unet.workflow.large_images.plan import Block, LargeImage, asks_presence, plan_large_image
 from napari_unet.workflow.large_images.stack_scale import stack_scale
 from napari_unet.workflow.large_images.told_apart import SAID, ObjectRules
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume

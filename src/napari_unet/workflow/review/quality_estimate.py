@@ -153,7 +153,7 @@ def agreement_of_members(
             tell(sample, said, weights)
         return found
     if isinstance(model, Ensemble):
-        from napari_unet.workflow.segment.segment_samples import (
+        from napari_unet.workflow.segment.network_answers import (
             probabilities_of_members,  # of no use to the dock when it opens
         )
 

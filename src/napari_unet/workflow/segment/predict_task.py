@@ -11,7 +11,9 @@ import numpy as np
 
 from napari_unet.data.files.channels import channels_of
 from napari_unet.data.sample import Sample
-from napari_unet.data.volumes.slices import place_of, read_slice, voxel_size_of
+from napari_unet.data.volumes.neighbours import read_slice
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError

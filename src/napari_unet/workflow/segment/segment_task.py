@@ -15,9 +15,10 @@ from napari_unet.export.masks import write_mask, write_objects, write_probabilit
 from napari_unet.models.ensemble import load_any
 from napari_unet.models.model_folder import read_settings
 from napari_unet.progress import tracked
+from napari_unet.workflow.inputs.chosen_samples import chosen_samples
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
-from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
+from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.segment.segmented_stacks import SegmentedStacks, numbered
 from napari_unet.workflow.segment.three_planes import sees_volumes
 from napari_unet.workflow.segment.unlike_images import UnlikeImages

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import (
-    neighbours,
-    place_of,
-    read_slice,
-    runs_of_slices,
-    stacked,
-)
+from napari_unet.data.volumes.blocks_of_slices import stacked
+from napari_unet.data.volumes.neighbours import neighbours, read_slice
+from napari_unet.data.volumes.slices import place_of, runs_of_slices
 from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.inference.ensembles.ensemble import RunningMean, flip_back, flip_image, flips_of
 from napari_unet.inference.predict import predict_probabilities

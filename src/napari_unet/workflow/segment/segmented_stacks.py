@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_unet.data.file_names import unique_stems
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.data.volumes.slices import volumes_of, voxel_size_of
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import volumes_of
 from napari_unet.export.masks import stored_values
 from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.export.segmented import SegmentedImage

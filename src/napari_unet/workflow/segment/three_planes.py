@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import place_of, runs_of_slices, stacked, voxel_size_of
+from napari_unet.data.volumes.blocks_of_slices import stacked
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import place_of, runs_of_slices
 from napari_unet.data.volumes.voxel_size import parse_voxel_size
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.ensembles.ensemble import RunningMean

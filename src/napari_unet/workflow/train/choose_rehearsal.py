@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.data.volumes.slices import is_of_numbers, place_of
+from napari_unet.data.volumes.blocks_of_slices import is_of_numbers
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.models.image_statistics import describe_image, kind_of
 from napari_unet.models.normalization import LUMA, resize, scaled_shape
 from napari_unet.models.rehearsal import UNKNOWN, Rehearsal, RehearsalCrop

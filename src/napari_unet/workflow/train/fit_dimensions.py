@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.data.volumes.slices import check_slices, place_of, voxel_size_of
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
+from napari_unet.data.volumes.slices import check_slices, place_of
 from napari_unet.data.volumes.voxel_size import ABOUT_CUBIC, CUBIC, parse_voxel_size
 from napari_unet.errors import SettingsError
 from napari_unet.networks.registry import architecture, check_volumes, flat_settings

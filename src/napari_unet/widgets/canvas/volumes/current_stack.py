@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_unet.data.volumes.slices import voxel_size_of
+from napari_unet.data.volumes.said_voxel_size import voxel_size_of
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.session.images.volume_rows import FILES, count_numbered
 from napari_unet.widgets.canvas.layer_channels import MOST_UNSAID

@@ -10,7 +10,8 @@ from napari_unet.data.files.lazy_stack import LazyStack
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import Cancelled, DataError, SettingsError
-from napari_unet.export.label_store import SEPARATION, LabelShape, LabelStore, unfinished
+from napari_unet.export.label_store import SEPARATION, LabelStore, unfinished
+from napari_unet.export.ome_zarr import LabelShape
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.progress import Progress
 from napari_unet.project.corrections.disk_mask import has_strokes, note_making

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.export.label_store import LabelShape, LabelStore
+from napari_unet.export.label_store import LabelStore
+from napari_unet.export.ome_zarr import LabelShape
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.workflow.large_images.layers.segment_layer import image_of_mask, stack_of_sample
 from napari_unet.workflow.large_images.segment_large import SUFFIX

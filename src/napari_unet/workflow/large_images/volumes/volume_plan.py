@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.volumes.lazy_volume import LazyVolume, voxels_of
-from napari_unet.export.label_store import LabelShape
+from napari_unet.export.ome_zarr import LabelShape
 from napari_unet.inference.budget import ALWAYS, GIGABYTE, NATIVE_SPARE, SPARE
 from napari_unet.inference.tiling import TILE_VOXELS
 from napari_unet.inference.volumes.several_plans import SeveralPlans
