@@ -3,7 +3,8 @@
 The mean of models over three planes gives the inside of cells. Its watershed gives fragments, and a rule says
 which of them are one cell. A face is where two fragments touch; it counts with the lower probability of its
 two voxels. The validation block chooses threshold and least value of each rule. The last column has the
-errors of all settings that are at most 0.005 worse there.
+errors of all settings that are at most 0.005 worse there. --every prints all settings of the mean alone, and
+what share of the largest cell of the held-out block is in one piece.
 
     mean           of the faces of a common border, as the program does it
     median, ...    a quantile of them
@@ -12,7 +13,7 @@ errors of all settings that are at most 0.005 worse there.
     in the whole   the mean again: all of the volume is seen and joined, and the blocks are cut from it
     perfect        what the reference says: no rule can do better
 
-Run: python benchmarks/joining.py --data DATA --work WORK --models MODEL [MODEL ...]
+Run: python benchmarks/joining.py --data DATA --work WORK --models MODEL [MODEL ...] [--every]
 WORK is the folder of volumes.py, MODEL a folder in it.
 """
 
@@ -274,6 +275,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--models", nargs="+", required=True)
+    parser.add_argument("--every", action="store_true")
     options = parser.parse_args()
     data = find_set(options.data, ["fib-medulla"])
     if data is None:
@@ -283,6 +285,9 @@ def main() -> int:
     dataset, bodies = open_dataset(data), read_bodies(data)
     folders = [options.work / name for name in options.models]
     blocks = [seen_by(folders, dataset, ids) for ids in (split.validation, split.held_out)]
+    if options.every:
+        print_every(blocks, bodies)
+        return 0
     taught = seen_by(folders, dataset, split.train)
     whole = seen_by(folders, dataset, [sample.id for sample in dataset.samples])
     results: dict[str, dict[tuple[float, float], list[float]]] = {}
@@ -312,6 +317,21 @@ def main() -> int:
         settings = f"{threshold} | {least} | {validation:.3f} | {held_out:.3f}"
         print(f"| {name} | {settings} | {min(ties):.3f} to {max(ties):.3f} |")
     return 0
+
+
+def print_every(
+    blocks: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]], bodies: NDArray[np.int32]
+) -> None:
+    """All settings of the mean: both errors, and the share of the largest held-out cell in one piece."""
+    print("| threshold | least | validation block | held-out block | largest cell |\n|" + " --- |" * 5)
+    for threshold in THRESHOLDS:
+        near, far = (Fragments(values, bodies[z], threshold) for z, values in blocks)
+        joined = (Joining(block).run(mean, FEW) for block in (near, far))
+        largest = far.bodies == np.bincount(far.bodies[far.bodies > 0]).argmax()
+        for (least, one), other in zip(*(found.items() for found in joined), strict=True):
+            pieces = np.bincount(far.cells(other[1])[largest])
+            errors = f"{near.error(one):.3f} | {far.error(other[1]):.3f}"
+            print(f"| {threshold} | {least} | {errors} | {pieces.max() / pieces.sum():.2f} |")
 
 
 def rules(parts: Sequence[Fragments]) -> Iterator[tuple[str, float, Rule, tuple[float, ...]]]:

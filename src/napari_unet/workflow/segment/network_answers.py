@@ -69,23 +69,33 @@ def network_answers(
         The image, all outputs of the network (Y, X, N) float32, and (Y, X) float32 how far several answers
         lie apart, or None.
     """
-    if settings.orthogonal:
-        of_slices = normalization_of_slices(model.normalization, model.recipe.network.seen_slices)
-        readable = readable_images(samples, on_problem, of_slices, blanks)
-        one_plane = settings.model_copy(update={"orthogonal": False})
-        return by_planes(
-            readable, model, settings, cancel, on_problem, on_slices,
-            in_one_plane=lambda run: _in_one_plane(
-                run, model, one_plane, cancel, on_problem, blanks, disagreement=disagreement
-            ),
-            disagreement=disagreement,
-        )  # fmt: skip
-    if model.recipe.network.in_3d:
+    network = model.recipe.network
+    if not settings.orthogonal and network.in_3d:
         if disagreement and not isinstance(model, Ensemble):
             raise one_answer_only()
         readable = readable_images(samples, on_problem, model.normalization, blanks)
         return by_volumes(readable, model, settings, cancel, on_problem, on_slices)
-    return _by_images(samples, model, settings, cancel, on_problem, blanks, disagreement=disagreement)
+
+    def by_images(some: Iterable[Sample], how: InferenceSettings) -> Iterator[Result]:
+        if isinstance(model, Ensemble) or disagreement:
+            return _by_many(some, model, how, cancel, on_problem, blanks)
+        return _by_one(some, model, how, cancel, on_problem, blanks)
+
+    def in_one_plane(run: Sequence[Sample]) -> Iterator[Result]:
+        """As each image by itself, without what a network says of it as a whole."""
+        one_plane = settings.model_copy(update={"orthogonal": False})
+        for sample, outputs, apart in by_images(run, one_plane):
+            seen = without_presence(outputs, len(model.classes))[0] if network.presence else outputs
+            yield sample, seen, apart
+
+    if not settings.orthogonal:
+        return by_images(samples, settings)
+    of_slices = normalization_of_slices(model.normalization, network.seen_slices)
+    readable = readable_images(samples, on_problem, of_slices, blanks)
+    return by_planes(
+        readable, model, settings, cancel, on_problem, on_slices,
+        in_one_plane=in_one_plane, disagreement=disagreement,
+    )  # fmt: skip
 
 
 def readable_images(
@@ -162,40 +172,6 @@ def _by_one(
     ):
         sample, shape = waiting.pop(0)
         yield sample, resize(outputs, shape), None
-
-
-def _by_images(
-    samples: Iterable[Sample],
-    model: AnyModel,
-    settings: InferenceSettings,
-    cancel: CancelToken | None,
-    on_problem: OnProblem | None,
-    blanks: Blanks,
-    *,
-    disagreement: bool,
-) -> Iterator[Result]:
-    """Each image by itself, or with the slices around it as channels."""
-    if isinstance(model, Ensemble) or disagreement:
-        return _by_many(samples, model, settings, cancel, on_problem, blanks)
-    return _by_one(samples, model, settings, cancel, on_problem, blanks)
-
-
-def _in_one_plane(
-    samples: Sequence[Sample],
-    model: AnyModel,
-    settings: InferenceSettings,
-    cancel: CancelToken | None,
-    on_problem: OnProblem | None,
-    blanks: Blanks,
-    *,
-    disagreement: bool,
-) -> Iterator[Result]:
-    """As each image by itself, without what a network says of it as a whole."""
-    results = _by_images(samples, model, settings, cancel, on_problem, blanks, disagreement=disagreement)
-    for sample, outputs, apart in results:
-        if model.recipe.network.presence:
-            outputs = without_presence(outputs, len(model.classes))[0]
-        yield sample, outputs, apart
 
 
 def _by_many(
