@@ -30,7 +30,7 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
-from napari_unet.inference.agglomeration import over_borders
+from napari_unet.inference.agglomeration import may_be_core, over_borders
 from napari_unet.inference.objects import distance_within, grown_from_cores
 from napari_unet.inference.volumes.volume_objects import volume_peaks
 from napari_unet.metrics.volumes import score_volume
@@ -73,8 +73,9 @@ class Fragments:
 
     def __init__(self, probability: NDArray[np.float32], bodies: NDArray[np.int32], threshold: float) -> None:
         self.bodies, self.mask = bodies, (probability > threshold).astype(np.uint8)
+        sure = may_be_core(self.mask > 0, probability)
         self.places = grown_from_cores(
-            over_borders(self.mask), None, lambda inside, _: volume_peaks(inside & (self.mask > 0), None, 1.0)
+            over_borders(self.mask), None, lambda inside, _: volume_peaks(inside & sure, None, 1.0)
         )
         of, self.count = self.places.ravel(), int(self.places.max()) + 1
         self.size = np.bincount(of, minlength=self.count).astype(float)

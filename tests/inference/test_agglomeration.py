@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import pytest
 
 from napari_unet.inference.agglomeration import Contacts, agglomerate, over_borders
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.settings import InferenceSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ONE = np.ones((1, 6), np.uint8)
 
@@ -68,6 +74,34 @@ def test_a_neck_parts_two_discs_only_where_the_network_sees_a_border() -> None:
         volume, probabilities = np.stack([mask] * 9), np.stack([probability[..., None]] * 9)
         assert find_volume_objects(volume, settings, probabilities).max() == count
         assert find_volume_objects(volume, settings).max() == 2  # nothing but the shape is known
+
+
+def bars(gap: float, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mask and probability of a bar of 9 by 25 whose middle seven columns the network is less sure of."""
+    mask = np.zeros((depth, 15, 31), np.uint8)
+    mask[:, 3:12, 3:28] = 1
+    probability = np.where(mask > 0, 0.95, 0.05).astype(np.float32)
+    probability[:, 3:12, 12:19] = gap
+    return mask, probability[..., None]
+
+
+@pytest.mark.parametrize("way", [find_objects, find_volume_objects])
+def test_where_the_network_is_not_sure_fragments_end(way: Callable[..., np.ndarray]) -> None:
+    """Nothing of the shape parts the bar. Its two fragments meet in nine faces of the gap and, on the
+    background that they grow over, two of 0.05: the mean is (9 x 0.65 + 2 x 0.05) / 11 = 0.54, or 0.46.
+    """
+    settings = InferenceSettings(objects="agglomerate", join=0.5)
+
+    def objects(gap: float) -> int:
+        mask, probability = bars(gap, 9)
+        if way is find_objects:
+            mask, probability = mask[0], probability[0]
+        found = way(mask, settings, probability)
+        np.testing.assert_array_equal(found > 0, mask > 0)
+        return int(found.max())
+
+    assert [objects(gap) for gap in (0.95, 0.65, 0.55)] == [1, 1, 2]
+    assert objects(0.05) == 1  # a person painted it, who is sure
 
 
 def test_cells_that_a_thin_membrane_parts_meet_there_and_stay_apart() -> None:

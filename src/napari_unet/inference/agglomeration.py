@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     Touched = list[dict[int, tuple[float, int]]]  # of each fragment: neighbour to (sum, faces)
 
 
+SURE = (
+    0.7  # probability above which a pixel may be of the core of a fragment; below 1 - SURE a person painted
+)
 REACH = 1.5  # pixels that fragments grow over what the threshold takes for border, so that they meet there
 
 
@@ -52,6 +55,22 @@ def inside_of(mask: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> ND
     """
     place = np.clip(mask.astype(np.intp), 1, probabilities.shape[-1])[..., None] - 1
     return np.asarray(np.take_along_axis(probabilities, place, axis=-1)[..., 0], np.float32)
+
+
+def may_be_core(inside: NDArray[np.bool_], probability: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels of a class of which fragments are cut: the sure ones, without what lies near the threshold.
+
+    A weak gap in a membrane is near it, so that two cells are cut apart there. Where the network says no and
+    the mask yes a person painted, who is sure, too.
+
+    Parameters
+    ----------
+    inside : numpy.ndarray
+        (Y, X) or (Z, Y, X) bool: the class in the mask.
+    probability : numpy.ndarray
+        Of that shape, float32 in [0, 1]: of the class.
+    """
+    return inside & ((probability > SURE) | (probability <= 1 - SURE))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import agglomerate, over_borders
+from napari_unet.inference.agglomeration import agglomerate, may_be_core, over_borders
 from napari_unet.inference.postprocess import connected_objects
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ def find_objects(
 
     - learned distance: connected pixels above ``core``;
     - learned border: connected pixels whose probability times (1 - border) is above ``core``;
-    - probability, shape, agglomerate: regional maxima of the smoothed probability, or of the distance to the
-      mask's edge, that rise 0.1, or one pixel, above the saddle to a higher one.
+    - probability, shape: regional maxima of the smoothed probability, or of the distance to the mask's edge,
+      that rise 0.1, or one pixel, above the saddle to a higher one;
+    - agglomerate: as of shape, of the sure pixels alone, see ``agglomeration.may_be_core``.
 
     A piece of the mask without a core is an object of its own. Those of "agglomerate" are joined afterwards,
     see ``agglomeration.agglomerate``.
@@ -149,9 +150,12 @@ def joined_from_cores(
 ) -> NDArray[np.int32]:
     """As ``grown_from_cores``; what no border parts is joined, see ``agglomeration.agglomerate``."""
     wide = over_borders(mask)
-    fragments = grown_from_cores(
-        wide, probabilities, lambda inside, probability: cores_of(inside & (mask > 0), probability)
-    )
+
+    def sure_cores(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
+        assert probability is not None
+        return cores_of(may_be_core(inside & (mask > 0), probability), probability)
+
+    fragments = grown_from_cores(wide, probabilities, sure_cores)
     return np.where(mask > 0, agglomerate(fragments, wide, probabilities, least), 0).astype(np.int32)
 
 

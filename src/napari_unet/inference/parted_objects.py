@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import over_borders
+from napari_unet.inference.agglomeration import may_be_core, over_borders
 from napari_unet.inference.joined import PartPieces, join, number_part, pieces_of_part
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
@@ -134,6 +134,9 @@ class ObjectWay:
             assert separation is not None
             height, cores = learned_cores(inside, probability, separation, self.kind, self.core)
             return height, cores, ~window.near_cut(EDGE)
+        if self.how == "agglomerate":
+            assert probability is not None
+            inside = may_be_core(inside, probability)
         return _peaks(inside, probability if self.how == "probability" else None, window)
 
 

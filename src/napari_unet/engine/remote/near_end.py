@@ -45,6 +45,7 @@ PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before each try
 FIRST_TRIES = 5  # to reach a worker for the first time, where nothing says why not
 MOST_LOST = 3  # workers that one task may lose
 FAREWELL = 1.0  # seconds to say that the worker is not needed any more
+LAST_WORD = 5.0  # seconds in which a command whose line was cut may say by its exit code why
 
 
 class FarProcess:
@@ -229,7 +230,7 @@ class FarProcess:
             met, tries = True, 0
             self._wait_for_cut()
             since = time.monotonic()
-            code = self._hang_up()
+            code = self._hang_up(LAST_WORD)
             sent, tries = self._sent, 1
             if code != DIED:
                 self._say("The connection was cut. Connecting again")
@@ -272,8 +273,8 @@ class FarProcess:
         write_line(process.stdin, {"session": self._session, "received": self._channel.received})
         return process.stdout, process.stdin, read_line(process.stdout)
 
-    def _hang_up(self) -> int | None:
-        """End the command; gives its exit code if it ended by itself."""
+    def _hang_up(self, patience: float = 0.5) -> int | None:
+        """End the command; gives its exit code if it ended by itself within ``patience`` seconds."""
         process = self._process
         if process is None:
             return None
@@ -283,7 +284,7 @@ class FarProcess:
                 process.stdin.close()
         code = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = process.wait(0.5)
+            code = process.wait(patience)
         if code is None:
             process.kill()
             process.wait(5)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import Contacts, inside_of, over_borders
+from napari_unet.inference.agglomeration import Contacts, inside_of, may_be_core, over_borders
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
@@ -328,6 +328,8 @@ class PartedVolume:
             while True:
                 wide, inner = self._with_around(box, self._margins(margin))
                 inside = np.asarray(self.mask[wide]) == label
+                if self.how == "agglomerate":
+                    inside = may_be_core(inside, self._probability(wide, int(label)))
                 found, peaks, certain = self._certain_peaks(wide, inside, int(label))
                 if certain[inner][ours].all():
                     break
@@ -349,8 +351,7 @@ class PartedVolume:
             line[: reach[axis] if before else 0] = True
             line[len(line) - (reach[axis] if behind else 0) :] = True
         if self.how == "probability":
-            of_class = np.asarray(self.probabilities[wide])
-            low = high = smoothed_volume(of_class[..., min(label, of_class.shape[-1]) - 1], self.anisotropy)
+            low = high = smoothed_volume(self._probability(wide, label), self.anisotropy)
             return certain_maxima(inside, low, high, beyond, 1.0, RISE_OF_PROBABILITY)
         # Once as if the mask ended where it is cut off, once as if it never ended there.
         low, high = (
@@ -358,6 +359,11 @@ class PartedVolume:
         )
         highest = float(high.max(initial=0)) + 2 * sum(a * b for a, b in zip(reach, sides, strict=True))
         return certain_maxima(inside, low, high, beyond, highest, RISE_OF_SHAPE)
+
+    def _probability(self, box: Box, label: int) -> NDArray[np.float32]:
+        """(Z, Y, X) float32 of a class in a part."""
+        of_class = np.asarray(self.probabilities[box])
+        return np.asarray(of_class[..., min(label, of_class.shape[-1]) - 1], np.float32)
 
     def _distance(
         self, inside: NDArray[np.bool_], cut: list[tuple[bool, bool]], closed: bool

@@ -63,7 +63,8 @@ class ObjectSource:
     def reader(self, store: LabelStore, index: Index) -> Read:
         """What reads a region, as ``look_for_cores`` wants it."""
         learned = self.way.how == "learned"
-        wants_classes = self.way.how == "probability" or (learned and self.way.kind == "border")
+        asks_classes = self.way.how in {"probability", "agglomerate"}
+        wants_classes = asks_classes or (learned and self.way.kind == "border")
 
         def read(
             rows: slice, columns: slice
