@@ -71,7 +71,7 @@ def told(dataset: Dataset, kind: str) -> list[str]:
     return [p.message for p in inspect_dataset(dataset).problems if p.kind == kind]
 
 
-@pytest.mark.parametrize("suffix", ["gif", "bmp", "jpg", "jpeg", "png", "tif", "webp"])
+@pytest.mark.parametrize("suffix", ["gif", "bmp", "jpg", "jpeg", "png", "tif", "webp", "ppm"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "1"])
 def test_black_and_white_in_every_format(folder: Path, suffix: str, mode: str) -> None:
     if (suffix, mode) in {("gif", "RGB"), ("webp", "1"), ("jpg", "1"), ("jpeg", "1")}:

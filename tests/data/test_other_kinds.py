@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from napari_unet.data.catalog import open_images
+from napari_unet.data.files.image_files import image_header
 from napari_unet.data.files.lazy_files import open_lazy_images
 from support.errors import raises_code
 
@@ -90,6 +91,41 @@ def test_pngs_webp_and_gif(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "m.png", save_all=True, append_images=frames[1:])
     (sample,) = open_images([tmp_path / "m.png"])
     with raises_code("data.image.stack", "m.png", 3):
+        sample.read_image()
+
+
+def test_portable_greys_colours_and_bits(tmp_path: Path) -> None:
+    """By hand: two rows of three. Grey values of 12 bits are spread over 16, as viewers do it."""
+    words = np.array([0, 1000, 4095, 1, 2, 3], ">u2").tobytes()
+    for name, text, shown in (
+        (
+            "grey.pgm",
+            b"P5\n# a comment\n3 2\n255\n" + bytes([0, 10, 20, 30, 40, 255]),
+            [0, 10, 20, 30, 40, 255],
+        ),
+        ("deep.pgm", b"P5 3 2 65535 " + words, [0, 1000, 4095, 1, 2, 3]),
+        ("twelve.pgm", b"P5 3 2 4095 " + words, [0, 16004, 65535, 16, 32, 48]),
+        ("plain.pgm", b"P2\n3 2\n255\n0 10 20\n30 40 255\n", [0, 10, 20, 30, 40, 255]),
+        ("bits.pbm", b"P1\n3 2\n1 0 1\n0 0 1\n", [False, True, False, True, True, False]),
+        ("any.pnm", b"P4\n3 2\n" + bytes([0b10100000, 0b00100000]), [False, True, False, True, True, False]),
+    ):
+        (tmp_path / name).write_bytes(text)
+        (sample,) = open_images([tmp_path / name])
+        found = sample.read_image()
+        assert found.shape == (2, 3, 1)
+        assert found.ravel().tolist() == shown
+        header = image_header(text, name)
+        assert (header.height, header.width, header.channels, header.dtype) == (2, 3, 1, found.dtype.name)
+    (tmp_path / "colour.ppm").write_bytes(b"P6 1 2 255 " + bytes([1, 2, 3, 4, 5, 6]))
+    (sample,) = open_images([tmp_path / "colour.ppm"])
+    assert sample.read_image().tolist() == [[[1, 2, 3]], [[4, 5, 6]]]
+    (tmp_path / "cut.pgm").write_bytes(b"P5 3 2 255 " + bytes(5))
+    (sample,) = open_images([tmp_path / "cut.pgm"])
+    with raises_code("data.image.unreadable", "cut.pgm"):
+        sample.read_image()
+    (tmp_path / "bomb.pgm").write_bytes(b"P5 60000 60000 255 " + bytes(5))
+    (sample,) = open_images([tmp_path / "bomb.pgm"])
+    with raises_code("data.image.bomb", "bomb.pgm"):
         sample.read_image()
 
 

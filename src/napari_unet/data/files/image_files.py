@@ -324,7 +324,7 @@ def _as_file(data: bytes | IO[bytes], name: str) -> IO[bytes]:
 @contextmanager
 def _picture(file: IO[bytes], kind: str, name: str) -> Iterator[Any]:
     """A picture that Pillow opened, within our bounds."""
-    if kind not in {"PNG", "JPEG", "BMP", "GIF", "WebP"}:
+    if kind not in {"PNG", "JPEG", "BMP", "GIF", "WebP", "PNM"}:
         raise DataError(
             f"{name} cannot be read as an image",
             code="data.image.unreadable",

@@ -10,6 +10,7 @@ from napari_unet.data.files.decoders.microscope_files import PLUGINS, is_install
 TIFF_SUFFIXES = {".tif", ".tiff"}
 SUFFIXES = TIFF_SUFFIXES | {
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc",
+    ".pgm", ".ppm", ".pbm", ".pnm",
 }  # fmt: skip
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
 HDF5_SUFFIXES = {".h5", ".hdf5"}
@@ -29,7 +30,7 @@ SIGNATURES = {
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
 }
-KINDS = "PNG, TIFF, JPEG, WebP, JPEG 2000, BMP or GIF"
+KINDS = "PNG, TIFF, JPEG, WebP, JPEG 2000, BMP, GIF or PGM"
 
 
 def suffix_of(name: str) -> str:
@@ -74,4 +75,6 @@ def kind_of(head: bytes) -> str:
     """What a file is by its first bytes: "PNG", "TIFF", ...; "" if it is no image that we know."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
+    if re.match(rb"P[1-6][\s#]", head):
+        return "PNM"
     return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), "")

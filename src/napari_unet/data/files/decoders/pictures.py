@@ -1,4 +1,4 @@
-"""PNG, JPEG, WebP, JPEG 2000, BMP and GIF, as viewers show them."""
+"""PNG, JPEG, WebP, JPEG 2000, BMP, GIF and PNM (.pgm, .ppm, .pbm), as viewers show them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ CHANGING = {
 MODES = {"1": "bool", "F": "float32", "I": "int32", "I;16": "uint16"}
 SIZ = b"\xff\x51"  # the marker in a JPEG 2000 codestream that is followed by its size
 SEARCHED = 2**20  # bytes of a JPEG 2000 file in which that must lie
+UPRIGHT = {"GIF", "BMP", "PNM"}  # kinds that cannot say that they are to be turned
+GREY_WORDS = {"PNG", "PNM"}  # kinds whose grey values have 16 bits at most, which Pillow gives in 32
 OPACITY = {1, 2}  # types of channels in the box cdef
 
 
@@ -153,13 +155,21 @@ def jpeg2000_alpha(boxes: bytes, channels: int) -> int | None:
 @contextmanager
 def opened_picture(file: IO[bytes], kind: str) -> Iterator[Image.Image]:
     """A picture opened by the plugin of its kind alone, so that Pillow's bound on the size is not asked."""
-    from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+    from PIL import (
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        WebPImagePlugin,
+    )
 
     plugins: dict[str, Callable[[IO[bytes]], Image.Image]] = {
         "PNG": PngImagePlugin.PngImageFile,
         "JPEG": JpegImagePlugin.JpegImageFile,
         "BMP": BmpImagePlugin.BmpImageFile,
         "GIF": GifImagePlugin.GifImageFile,
+        "PNM": PpmImagePlugin.PpmImageFile,
         "WebP": WebPImagePlugin.WebPImageFile,
     }
     with plugins[kind](file) as picture:
@@ -170,9 +180,9 @@ def header_of_picture(picture: Image.Image, kind: str) -> PictureHeader:
     """Of a picture that Pillow opened."""
     bands = picture.getbands()
     alpha = bands[-1] in {"A", "a"}
-    turned = 1 if kind in {"GIF", "BMP"} else orientation_in(picture.getexif().get(ORIENTATION))
+    turned = 1 if kind in UPRIGHT else orientation_in(picture.getexif().get(ORIENTATION))
     shape = upright_shape(picture.height, picture.width, turned)
-    dtype = MODES.get(picture.mode, "uint8")
+    dtype = "uint16" if kind in GREY_WORDS and picture.mode == "I" else MODES.get(picture.mode, "uint8")
     channels = 3 if picture.mode == "CMYK" else len(bands) - alpha
     pages = int(getattr(picture, "n_frames", 1))
     return PictureHeader(*shape, channels, dtype, alpha, picture.mode in {"P", "PA"}, pages)
@@ -202,9 +212,9 @@ def decode_picture(
     if keep:
         table = picture.getpalette("RGB") or []
         palette = np.asarray(table, np.uint8).reshape(-1, 3)
-    if kind == "PNG" and pixels.dtype == np.int32 and mode.startswith("I"):
-        pixels = pixels.astype(np.uint16)  # some versions of Pillow give 32 bits
-    turned = 1 if kind in {"GIF", "BMP"} else orientation_in(picture.getexif().get(ORIENTATION))
+    if kind in GREY_WORDS and pixels.dtype == np.int32:
+        pixels = pixels.astype(np.uint16)
+    turned = 1 if kind in UPRIGHT else orientation_in(picture.getexif().get(ORIENTATION))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     bands = shown.getbands()
     return DecodedImage(
