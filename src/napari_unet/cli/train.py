@@ -25,6 +25,7 @@ from napari_unet.cli.shared.running import (
 if TYPE_CHECKING:
     import argparse
 
+    from napari_unet.models.model import Model
     from napari_unet.workflow.ensemble.train_members import Kind
     from napari_unet.workflow.train.train_task import TrainTask
 
@@ -32,6 +33,7 @@ NAME = "train"
 ABOUT = "Train a model on a data set."
 EXAMPLES = ("train data --out my-model", "train data --out my-model --minutes 10 --set training.patch=192")
 DEFAULT = "fast"
+SEVERAL: tuple[Kind, ...] = ("folds", "seeds", "snapshots")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,13 +102,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend(options)
-    from napari_unet.data.catalog import find_format
-    from napari_unet.data.inspection.look_alikes import between_parts
     from napari_unet.data.split import Split
     from napari_unet.errors import SettingsError
     from napari_unet.workflow.inputs.content_path import ContentPath
-    from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.replay.run_record import TrainRun
+
+    if options.rehearsal < 0:
+        raise SettingsError(
+            "--rehearsal must not be negative",
+            code="settings.rehearsal.range",
+            got=str(options.rehearsal),
+        )
+    task = _task(options)
+    several = [kind for kind in SEVERAL if getattr(options, kind) is not None]
+    if options.cluster and not several:
+        raise SettingsError(
+            "a single training is not spread over a cluster",
+            code="settings.cluster.unsupported",
+            expected="--folds or --seeds",
+            remedy="leave out --cluster",
+        )
+    if several:
+        return _train_several(options, task, several[0])
+
+    def describe() -> TrainRun:
+        return TrainRun(
+            data=ContentPath.of(options.data),
+            recipe=task.recipe,
+            format=options.layout,
+            split=None if options.split is None else Split.load(options.split).to_json(),
+            init=None if options.init is None else ContentPath.of(options.init),
+        )
+
+    with recorded(options, options.out, describe):
+        model = run_task(task, options.on)
+    return _report(options, model)
+
+
+def _task(options: argparse.Namespace) -> TrainTask:
+    """What the flags ask for; says where another recipe is made for the data."""
+    from napari_unet.data.catalog import find_format
     from napari_unet.workflow.train.recipes import own_recipe, recipe
     from napari_unet.workflow.train.train_task import TrainTask
 
@@ -122,7 +157,7 @@ def run(options: argparse.Namespace) -> int:
         hint = own_recipe(options.layout or find_format(options.data) or "", DEFAULT)
         if hint:
             note(hint)
-    task = TrainTask(
+    return TrainTask(
         options.data,
         options.out,
         chosen,
@@ -135,35 +170,14 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         rehearsal=options.rehearsal,
     )
-    if options.rehearsal < 0:
-        raise SettingsError(
-            "--rehearsal must not be negative",
-            code="settings.rehearsal.range",
-            got=str(options.rehearsal),
-        )
 
-    if options.cluster and options.folds is None and options.seeds is None and options.snapshots is None:
-        raise SettingsError(
-            "a single training is not spread over a cluster",
-            code="settings.cluster.unsupported",
-            expected="--folds or --seeds",
-            remedy="leave out --cluster",
-        )
-    for kind in ("folds", "seeds", "snapshots"):
-        if getattr(options, kind) is not None:
-            return _train_several(options, task, kind)
 
-    def describe() -> TrainRun:
-        return TrainRun(
-            data=ContentPath.of(options.data),
-            recipe=task.recipe,
-            format=options.layout,
-            split=None if options.split is None else Split.load(options.split).to_json(),
-            init=None if options.init is None else ContentPath.of(options.init),
-        )
+def _report(options: argparse.Namespace, model: Model) -> int:
+    """Say what a training came to; gives the exit code."""
+    from napari_unet.data.inspection.look_alikes import between_parts
+    from napari_unet.data.split import Split
+    from napari_unet.workflow.inputs.left_out import LeftOut
 
-    with recorded(options, options.out, describe):
-        model = run_task(task, options.on)
     split = model.provenance["split"]
     parts = ", ".join(f"{len(split[p])} {p.replace('_', '-')}" for p in ("train", "validation", "held_out"))
     lines = [f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}"]

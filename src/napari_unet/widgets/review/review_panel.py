@@ -60,6 +60,19 @@ SIGNS = {  # colours over the mask, next to the boxes; those of errors are many,
 }
 
 
+def _wrapped() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    return label
+
+
+def _row() -> tuple[QWidget, QHBoxLayout]:
+    widget = QWidget()
+    row = QHBoxLayout(widget)
+    row.setContentsMargins(0, 0, 0, 0)
+    return widget, row
+
+
 class ReviewPanel(Step):
     """IoU of the current image and of all, the errors, and the way to the worst."""
 
@@ -80,11 +93,31 @@ class ReviewPanel(Step):
         self.image_score.setToolTip(
             "Intersection over union of mask and reference, mean of the classes in it"
         )
-        self.overall_score = QLabel()
-        self.overall_score.setWordWrap(True)
+        self.about_score = ElidedLabel()
+        self.overall_score = _wrapped()
         self.histogram = IoUHistogram(self)
         self.histogram.range_selected.connect(self.range_wanted)
+        self._make_comparison()
+        self._make_ways()
+        self._make_overlays()
+        # Part after part: the key Tab goes through widgets in the order in which they come in here.
+        self._add_comparison_and_ways()
+        self.edit_bar = EditBar(session, self)
+        self.volume_row = VolumeRow(session, viewer, self)
+        self.classes = ClassLegend(self)
+        self.empty = _wrapped()
+        for part in (self.edit_bar, self.volume_row, self.classes, self.empty):
+            self.body.addWidget(part)
 
+        session.workspace.score_changed.connect(self._on_score)
+        session.workspace.current_changed.connect(lambda _: self.refresh())
+        session.workspace.collection_changed.connect(self._on_collection)
+        session.workspace.overall_changed.connect(self._on_overall)
+        self.refresh_references()
+        self.refresh()
+
+    def _make_ways(self) -> None:
+        """Buttons that go to another image."""
         self.previous_button = QToolButton()
         self.previous_button.setToolTip("Previous image in the list (Shift+N)")
         self.previous_button.setAccessibleName("Previous image")
@@ -106,15 +139,20 @@ class ReviewPanel(Step):
             "reliably more. With reference masks it is the worst image. Done (D) goes to the next one.</qt>"
         )
         self.correct_button.clicked.connect(self.correct_wanted)
-        self.boxes = {}
+
+    def _make_overlays(self) -> None:
+        """Boxes that show something over the mask, and what its colours mean."""
+        self.boxes: dict[str, QCheckBox] = {}
         for kind, (title, tip) in TOGGLES.items():
             self.boxes[kind] = box = QCheckBox(title)
             box.setToolTip(tip)
             box.toggled.connect(lambda shown, k=kind: self.overlay_wanted.emit(k, shown))
         self.errors_box, self.verified_box = self.boxes["errors"], self.boxes["verified"]
         self.unsure_box = self.boxes["unsure"]
-        self.legend = QLabel()
-        self.legend.setWordWrap(True)
+        self.legend = _wrapped()
+
+    def _make_comparison(self) -> None:
+        """The choice of the layer that holds the true masks."""
         self.reference_box = QComboBox()
         self.reference_box.setAccessibleName("Compare with")
         self.reference_box.setToolTip("A Labels layer of the same size that holds the true masks")
@@ -122,31 +160,26 @@ class ReviewPanel(Step):
         self.reference_box.activated.connect(
             lambda index: self.reference_wanted.emit(self.reference_box.itemData(index))
         )
-        self.compare = QWidget()
-        row = QHBoxLayout(self.compare)
-        row.setContentsMargins(0, 0, 0, 0)
+
+    def _add_comparison_and_ways(self) -> None:
+        self.compare, row = _row()
         row.addWidget(QLabel("Compare with"))
         row.addWidget(self.reference_box, 1)
-        self.body.addWidget(self.compare)
-
-        self.about_score = ElidedLabel()
-        self.scores = QWidget()
-        row = QHBoxLayout(self.scores)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.scores, row = _row()
         row.addWidget(self.image_score)
         row.addWidget(self.about_score, 1)
-        self.body.addWidget(self.scores)
-        self.body.addWidget(self.overall_score)
-        self.all_scores = ScoresButtons(session, self)
-        row = QHBoxLayout()
-        row.addWidget(self.histogram, 1)
-        row.addWidget(self.all_scores)
-        self.body.addLayout(row)
-        row = QHBoxLayout()
-        row.addWidget(self.worst_button, 1)
-        row.addWidget(self.correct_button, 1)
-        row.addWidget(self.previous_button)
-        row.addWidget(self.next_button)
+        for part in (self.compare, self.scores, self.overall_score):
+            self.body.addWidget(part)
+        self.all_scores = ScoresButtons(self.session, self)
+        of_all = QHBoxLayout()
+        of_all.addWidget(self.histogram, 1)
+        of_all.addWidget(self.all_scores)
+        self.body.addLayout(of_all)
+        ways = QHBoxLayout()
+        ways.addWidget(self.worst_button, 1)
+        ways.addWidget(self.correct_button, 1)
+        ways.addWidget(self.previous_button)
+        ways.addWidget(self.next_button)
         overlays = QHBoxLayout()
         for kind, box in self.boxes.items():
             overlays.addWidget(box)
@@ -157,26 +190,10 @@ class ReviewPanel(Step):
         rows = QVBoxLayout(self.buttons)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(2)
-        rows.addLayout(row)
+        rows.addLayout(ways)
         rows.addLayout(overlays)
         self.body.addWidget(self.buttons)
         self.body.addWidget(self.legend)
-        self.edit_bar = EditBar(session, self)
-        self.body.addWidget(self.edit_bar)
-        self.volume_row = VolumeRow(session, viewer, self)
-        self.body.addWidget(self.volume_row)
-        self.classes = ClassLegend(self)
-        self.body.addWidget(self.classes)
-        self.empty = QLabel()
-        self.empty.setWordWrap(True)
-        self.body.addWidget(self.empty)
-
-        session.workspace.score_changed.connect(self._on_score)
-        session.workspace.current_changed.connect(lambda _: self.refresh())
-        session.workspace.collection_changed.connect(self._on_collection)
-        session.workspace.overall_changed.connect(self._on_overall)
-        self.refresh_references()
-        self.refresh()
 
     def refresh_references(self) -> None:
         """List the layers that could be the reference."""

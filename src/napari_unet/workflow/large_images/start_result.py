@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     FileFormat = Literal["ome-zarr", "tiff"]
 
 HEIGHTS = {"distance": "float16", "border": "float32"}  # that lose nothing
+OWN_SETTING = {"learned": "core", "agglomerate": "join"}  # of ways to separate objects
 WORDS = {
     "image": "another image",
     "model": "another model",
@@ -124,41 +125,28 @@ def start_result(
     """
     out = out.expanduser().resolve()  # the same for workers on other machines
     path = unfinished(out)
-    if overwrite:
-        for old in (path, out):
-            if not (old == out and out.is_file()):  # a file is replaced when the new one is whole
-                _remove(old)
-    if out.exists() and not (overwrite and out.is_file()):
-        raise OutputError(
-            f"{out} is there already",
-            code="output.exists",
-            expected="a new name",
-            remedy="choose another folder or give --overwrite",
-        )
+    _make_room(out, path, overwrite)
     check_together(model, settings, disagreement=disagreement, over_time=over_time)
     wanted = about_result(stack, model, settings, large, precision)
     in_volume = objects_in_volume(stack, model, settings) if objects and not over_time else None
     cells = in_cells(model, settings)
     learned = in_volume is not None and in_volume.learned
     rules = rules_for(model, settings, objects=objects)
+    whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if objects:
         wanted["settings"]["objects"] = "connected" if rules is None else settings.objects
-    if links:
-        wanted["settings"]["link_objects"] = True
-    if rules is not None and rules.way.how == "learned":
-        wanted["settings"]["core"] = settings.core
-    if rules is not None and rules.way.how == "agglomerate":
-        wanted["settings"]["join"] = settings.join
-    for name, one in (("probabilities", probabilities), ("disagreement", disagreement)):
-        if one:
-            wanted["settings"][name] = True
-    by_slice = rules is not None and (
-        rules.as_whole or not cells
-    )  # finished slice by slice, or image by image
+    if rules is not None and rules.way.how in OWN_SETTING:
+        name = OWN_SETTING[rules.way.how]
+        wanted["settings"][name] = getattr(settings, name)
+    for name, value, chosen in (
+        ("link_objects", True, links), ("probabilities", True, probabilities),
+        ("disagreement", True, disagreement), ("class_of", "objects", whole),
+    ):  # fmt: skip
+        if chosen:
+            wanted["settings"][name] = value
+    # Finished slice by slice, or image by image.
+    by_slice = rules is not None and (rules.as_whole or not cells)
     apart = answers or (probabilities and not cells) or by_slice
-    whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
-    if whole:
-        wanted["settings"]["class_of"] = "objects"
     raw = objects or whole or disagreement or probabilities or settings.minimum_size > 1
 
     def plan(chunk: tuple[int, ...] | None) -> LargeImage:
@@ -170,16 +158,9 @@ def start_result(
             return plan_large_volume(
                 stack, model, settings, large, chunk, apart=apart or learned, disagreement=disagreement
             )
-        sides = None if chunk is None else (chunk[0], chunk[1])
+        sides, scale = None if chunk is None else (chunk[0], chunk[1]), scale_of(wanted)
         return plan_large_image(
-            stack,
-            model,
-            settings,
-            large,
-            sides,
-            apart=apart,
-            disagreement=disagreement,
-            scale=scale_of(wanted),
+            stack, model, settings, large, sides, apart=apart, disagreement=disagreement, scale=scale
         )
 
     if path.exists():
@@ -207,6 +188,21 @@ def start_result(
     key = RAW if raw or apart else "0"
     there = store.written(key)
     return StartedResult(store, planned, key, planned.lacking(there, path))
+
+
+def _make_room(out: Path, path: Path, overwrite: bool) -> None:
+    """Remove what is replaced; refuse to write over anything else."""
+    if overwrite:
+        for old in (path, out):
+            if not (old == out and out.is_file()):  # a file is replaced when the new one is whole
+                _remove(old)
+    if out.exists() and not (overwrite and out.is_file()):
+        raise OutputError(
+            f"{out} is there already",
+            code="output.exists",
+            expected="a new name",
+            remedy="choose another folder or give --overwrite",
+        )
 
 
 def check_together(

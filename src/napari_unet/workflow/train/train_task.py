@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -185,23 +185,14 @@ class _Training:
         training, facts = recipe.training, data.facts
         data.check_foreground()
         normalization = data.normalization()
-        classes = recipe.network.classes
         weights = None
         if training.balance_classes:
-            weights = class_weights(
-                sum((one.pixels for one in facts), np.zeros(256, np.int64))[: classes + 1]
-            )
+            pixels = sum((one.pixels for one in facts), np.zeros(256, np.int64))
+            weights = class_weights(pixels[: recipe.network.classes + 1])
         batches = data.batches(weights, shares)
         network = build_network(recipe.network, training.seed, training.precision)
         model = Model(recipe, normalization, data.dataset.classes, network)
-        if self.task.init is not None:
-            parent = start_from(model, self.task.init)
-            included = dict(parent.get("pretrained") or {})
-        elif published := use_pretrained(network, recipe.network, training.pretrained):
-            model.weights_changed()
-            included = asdict(published)
-        else:
-            included = {}
+        origin = self._start_weights(model)
         freeze_encoder(network, training.frozen)
         state_file = out / STATE_FILE
         fingerprint = training_fingerprint(recipe, split)
@@ -249,12 +240,7 @@ class _Training:
             finished.seconds,
             self.task.parent or str(self.task.init or ""),
         )
-        if self.task.init is not None:
-            model.provenance["seen_before"] = trained_on_before(parent)
-            if not parent.get("image_hashes") or parent.get("seen_not_known"):
-                model.provenance["seen_not_known"] = True
-        if included:
-            model.provenance["pretrained"] = included
+        model.provenance |= origin
         if data.left_out:
             model.provenance["left_out"] = [list(item.entry) for item in data.left_out]
         if finished.averaged:
@@ -274,6 +260,23 @@ class _Training:
         write_rehearsal(out, carried)
         state_file.unlink(missing_ok=True)
         return model
+
+    def _start_weights(self, model: Model) -> dict[str, Any]:
+        """Give a network the weights that it starts with; what its provenance says of them."""
+        if self.task.init is not None:
+            parent = start_from(model, self.task.init)
+            origin: dict[str, Any] = {"seen_before": trained_on_before(parent)}
+            if not parent.get("image_hashes") or parent.get("seen_not_known"):
+                origin["seen_not_known"] = True
+            if parent.get("pretrained"):
+                origin["pretrained"] = dict(parent["pretrained"])
+            return origin
+        recipe = model.recipe
+        published = use_pretrained(model.network, recipe.network, recipe.training.pretrained)
+        if published is None:
+            return {}
+        model.weights_changed()
+        return {"pretrained": asdict(published)}
 
     def _rehearsal(self, data: TrainingData, normalization: Normalization) -> Rehearsal:
         """Crops of training images; for a network that sees several slices, blocks of these."""
