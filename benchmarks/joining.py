@@ -4,7 +4,8 @@ The mean of models over three planes gives the inside of cells. Its watershed gi
 which of them are one cell. A face is where two fragments touch; it counts with the lower probability of its
 two voxels. The validation block chooses threshold and least value of each rule. The last column has the
 errors of all settings that are at most 0.005 worse there. --every prints all settings of the mean alone, and
-what share of the largest cell of the held-out block is in one piece.
+what share of the largest cell of the held-out block is in one piece. --sure is the probability from which on
+fragments are cut from a voxel.
 
     mean           of the faces of a common border, as the program does it
     median, ...    a quantile of them
@@ -13,7 +14,7 @@ what share of the largest cell of the held-out block is in one piece.
     in the whole   the mean again: all of the volume is seen and joined, and the blocks are cut from it
     perfect        what the reference says: no rule can do better
 
-Run: python benchmarks/joining.py --data DATA --work WORK --models MODEL [MODEL ...] [--every]
+Run: python benchmarks/joining.py --data DATA --work WORK --models MODEL [MODEL ...] [--every] [--sure P]
 WORK is the folder of volumes.py, MODEL a folder in it.
 """
 
@@ -30,7 +31,7 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
-from napari_unet.inference.agglomeration import may_be_core, over_borders
+from napari_unet.inference.agglomeration import SURE, may_be_core, over_borders
 from napari_unet.inference.objects import distance_within, grown_from_cores
 from napari_unet.inference.volumes.volume_objects import volume_peaks
 from napari_unet.metrics.volumes import score_volume
@@ -69,13 +70,21 @@ class Fragments:
         (Z, Y, X) int32, numbers of the cells, 0 between them.
     threshold : float
         Of the inside.
+    sure : float
+        Probability from which on voxels may be of a core of a fragment.
     """
 
-    def __init__(self, probability: NDArray[np.float32], bodies: NDArray[np.int32], threshold: float) -> None:
+    def __init__(
+        self,
+        probability: NDArray[np.float32],
+        bodies: NDArray[np.int32],
+        threshold: float,
+        sure: float = SURE,
+    ) -> None:
         self.bodies, self.mask = bodies, (probability > threshold).astype(np.uint8)
-        sure = may_be_core(self.mask > 0, probability)
+        deep = may_be_core(self.mask > 0, probability, sure)
         self.places = grown_from_cores(
-            over_borders(self.mask), None, lambda inside, _: volume_peaks(inside & sure, None, 1.0)
+            over_borders(self.mask), None, lambda inside, _: volume_peaks(inside & deep, None, 1.0)
         )
         of, self.count = self.places.ravel(), int(self.places.max()) + 1
         self.size = np.bincount(of, minlength=self.count).astype(float)
@@ -277,6 +286,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--every", action="store_true")
+    parser.add_argument("--sure", type=float, default=SURE)
     options = parser.parse_args()
     data = find_set(options.data, ["fib-medulla"])
     if data is None:
@@ -287,16 +297,16 @@ def main() -> int:
     folders = [options.work / name for name in options.models]
     blocks = [seen_by(folders, dataset, ids) for ids in (split.validation, split.held_out)]
     if options.every:
-        print_every(blocks, bodies)
+        print_every(blocks, bodies, options.sure)
         return 0
     taught = seen_by(folders, dataset, split.train)
     whole = seen_by(folders, dataset, [sample.id for sample in dataset.samples])
     results: dict[str, dict[tuple[float, float], list[float]]] = {}
     for threshold in THRESHOLDS:
-        both = [Fragments(values, bodies[z], threshold) for z, values in blocks]
+        both = [Fragments(values, bodies[z], threshold, options.sure) for z, values in blocks]
         z, values = taught
         parts = [
-            Fragments(values[start : start + PART], bodies[z[start : start + PART]], threshold)
+            Fragments(values[start : start + PART], bodies[z[start : start + PART]], threshold, options.sure)
             for start in range(0, len(z), PART)
         ]
         for name, zero, rule, leasts in rules(parts):
@@ -304,7 +314,7 @@ def main() -> int:
                 for least, numbers in Joining(block).run(rule, leasts).items():
                     chosen = results.setdefault(name, {}).setdefault((threshold, zero or least), [])
                     chosen.append(block.error(numbers))
-        volume = Fragments(whole[1], bodies, threshold)
+        volume = Fragments(whole[1], bodies, threshold, options.sure)
         for least, numbers in Joining(volume).run(mean, FEW).items():
             found = volume.cells(numbers)
             cut = [score_volume(bodies[z], found[z]).volume.adapted_rand_error for z, _ in blocks]
@@ -321,12 +331,12 @@ def main() -> int:
 
 
 def print_every(
-    blocks: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]], bodies: NDArray[np.int32]
+    blocks: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]], bodies: NDArray[np.int32], sure: float
 ) -> None:
     """All settings of the mean: both errors, and the share of the largest held-out cell in one piece."""
     print("| threshold | least | validation block | held-out block | largest cell |\n|" + " --- |" * 5)
     for threshold in THRESHOLDS:
-        near, far = (Fragments(values, bodies[z], threshold) for z, values in blocks)
+        near, far = (Fragments(values, bodies[z], threshold, sure) for z, values in blocks)
         joined = (Joining(block).run(mean, FEW) for block in (near, far))
         largest = far.bodies == np.bincount(far.bodies[far.bodies > 0]).argmax()
         for (least, one), other in zip(*(found.items() for found in joined), strict=True):

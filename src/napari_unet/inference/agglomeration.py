@@ -57,7 +57,9 @@ def inside_of(mask: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> ND
     return np.asarray(np.take_along_axis(probabilities, place, axis=-1)[..., 0], np.float32)
 
 
-def may_be_core(inside: NDArray[np.bool_], probability: NDArray[np.float32]) -> NDArray[np.bool_]:
+def may_be_core(
+    inside: NDArray[np.bool_], probability: NDArray[np.float32], sure: float = SURE
+) -> NDArray[np.bool_]:
     """Pixels of a class of which fragments are cut: the sure ones, without what lies near the threshold.
 
     A weak gap in a membrane is near it, so that two cells are cut apart there. Where the network says no and
@@ -69,8 +71,10 @@ def may_be_core(inside: NDArray[np.bool_], probability: NDArray[np.float32]) -> 
         (Y, X) or (Z, Y, X) bool: the class in the mask.
     probability : numpy.ndarray
         Of that shape, float32 in [0, 1]: of the class.
+    sure : float
+        Probability from which on the network is sure; 0.5: everywhere.
     """
-    return inside & ((probability > SURE) | (probability <= 1 - SURE))
+    return inside & ((probability > sure) | (probability <= 1 - sure))
 
 
 @dataclass(frozen=True, eq=False)
