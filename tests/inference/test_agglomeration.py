@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_unet.inference.agglomeration import Contacts, agglomerate, over_borders
+from napari_unet.inference.agglomeration import Contacts, agglomerate, may_be_core, over_borders
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.settings import InferenceSettings
@@ -102,6 +102,38 @@ def test_where_the_network_is_not_sure_fragments_end(way: Callable[..., np.ndarr
 
     assert [objects(gap) for gap in (0.95, 0.65, 0.55)] == [1, 1, 2]
     assert objects(0.05) == 1  # a person painted it, who is sure
+
+
+@pytest.mark.parametrize("way", [find_objects, find_volume_objects])
+def test_a_cell_of_which_nothing_is_sure_is_one_of_its_own(way: Callable[..., np.ndarray]) -> None:
+    """Two squares of 9 by 9, a membrane of one pixel between them; of the right one all is 0.6."""
+    mask = np.zeros((9, 15, 25), np.uint8)
+    mask[:, 3:12, 3:12] = mask[:, 3:12, 13:22] = 1
+    probability = np.where(mask > 0, 0.95, 0.05).astype(np.float32)
+    probability[:, 3:12, 13:22] = 0.6
+    settings = InferenceSettings(objects="agglomerate", join=0.6)
+    if way is find_objects:
+        mask, probability = mask[0], probability[0]
+    found = way(mask, settings, probability[..., None])
+    assert found.max() == 2
+    np.testing.assert_array_equal(found[..., 3:12] == 1, mask[..., 3:12] > 0)
+    np.testing.assert_array_equal(found[..., 13:22] == 2, mask[..., 13:22] > 0)
+
+
+def test_what_may_be_core_by_hand() -> None:
+    """Above 0.7 or up to 0.3, and whole pieces without such a pixel; one goes on beyond the edge."""
+    row = np.array([[0.9, 0.6, 0.0, 0.6, 0.6, 0.0, 0.6, 0.2, 0.0, 0.5, 0.5]], np.float32)
+    inside = np.array([[1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1]], bool)
+    edge = np.zeros((1, 11), bool)
+    edge[0, -1] = True
+    core, unclear = may_be_core(inside, row, edge=edge)
+    assert core.astype(int).tolist() == [[1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1]]
+    assert np.flatnonzero(unclear).tolist() == [9, 10]
+    # As wide as 64 pixels, and one wider.
+    for wide in (64, 65):
+        core, _ = may_be_core(np.ones((3, wide), bool), np.full((3, wide), 0.6, np.float32))
+        assert core.all() == (wide == 64)
+        assert core.any() == (wide == 64)
 
 
 def test_cells_that_a_thin_membrane_parts_meet_there_and_stay_apart() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_unet.inference import agglomeration
 from napari_unet.inference.agglomeration import Contacts, inside_of
 from napari_unet.inference.objects import UNKNOWN, find_objects, flood, way_of
 from napari_unet.inference.parted_objects import (
@@ -139,6 +140,22 @@ def test_fragments_are_joined_as_in_the_whole(classes: int, cut: str) -> None:
     found, classes_of = found_by_parts(mask, probabilities, probabilities[..., 0], way, CUTS[cut])
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(classes_of[found], mask)
+
+
+@pytest.mark.parametrize("widest", [12, 64])
+@pytest.mark.parametrize("cut", CUTS)
+def test_pieces_of_which_nothing_is_sure_are_those_of_the_whole(
+    cut: str, widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agglomeration, "WIDEST", widest)
+    mask = (smooth_field(4, 2.5) > 0.55).astype(np.uint8)
+    probabilities = np.where(smooth_field(6, 12) > 0.55, 0.9, 0.6)[..., None].astype(np.float32)
+    pieces, count = ndimage.label(mask, np.ones((3, 3)))
+    assert 15 < count - len(np.unique(pieces[(mask > 0) & (probabilities[..., 0] > 0.7)])) < count - 5
+    expected = find_objects(mask, InferenceSettings(objects="agglomerate", join=0.7), probabilities)
+    way = ObjectWay("agglomerate", join=0.7)
+    found, _ = found_by_parts(mask, probabilities, probabilities[..., 0], way, CUTS[cut])
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_plateaus_are_shared_as_in_the_whole() -> None:

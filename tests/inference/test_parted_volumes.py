@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_unet.inference import agglomeration
 from napari_unet.inference.volumes import parted_volumes
 from napari_unet.inference.volumes.parted_volumes import PartedVolume
 from napari_unet.inference.volumes.volume_objects import find_volume_objects
@@ -79,6 +80,21 @@ def test_objects_are_those_of_the_whole(how: str, anisotropy: float) -> None:
     found, classes = parted(mask, probabilities, how, join=0.5, anisotropy=anisotropy)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(classes[found], mask)
+
+
+@pytest.mark.parametrize("widest", [5, 64])
+def test_pieces_of_which_nothing_is_sure_are_those_of_the_whole(
+    widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agglomeration, "WIDEST", widest)
+    mask = (field(1, 1.2) > 0.68).astype(np.uint8)
+    probabilities = np.where(field(3, 4) > 0.7, 0.9, 0.6)[..., None].astype(np.float16).astype(np.float32)
+    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    assert 15 < count - len(np.unique(pieces[(mask > 0) & (probabilities[..., 0] > 0.7)])) < count - 5
+    settings = InferenceSettings(objects="agglomerate", join=0.7)
+    expected = find_volume_objects(mask, settings, probabilities)
+    found, _ = parted(mask, probabilities, "agglomerate", join=0.7)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("how", ["shape", "agglomerate"])

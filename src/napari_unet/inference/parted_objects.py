@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import may_be_core, over_borders
+from napari_unet.inference.agglomeration import may_be_core, over_borders, widened
 from napari_unet.inference.joined import PartPieces, join, number_part, pieces_of_part
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
@@ -134,18 +134,24 @@ class ObjectWay:
             assert separation is not None
             height, cores = learned_cores(inside, probability, separation, self.kind, self.core)
             return height, cores, ~window.near_cut(EDGE)
+        unclear = None
         if self.how == "agglomerate":
             assert probability is not None
-            inside = may_be_core(inside, probability)
-        return _peaks(inside, probability if self.how == "probability" else None, window)
+            inside, unclear = may_be_core(inside, probability, edge=window.near_cut(1))
+        return _peaks(inside, probability if self.how == "probability" else None, window, unclear)
 
 
 def _peaks(
-    inside: NDArray[np.bool_], probability: NDArray[np.float32] | None, window: Window
+    inside: NDArray[np.bool_],
+    probability: NDArray[np.float32] | None,
+    window: Window,
+    unclear: NDArray[np.bool_] | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """As ``objects.peaks``: once as if nothing were beyond, once as if all were there that could be."""
     rise = RISE_OF_SHAPE if probability is None else RISE_OF_PROBABILITY
     beyond = window.near_cut(SMOOTHED)
+    if unclear is not None:
+        beyond |= widened(unclear, (SMOOTHED, SMOOTHED))
     if probability is None:
         low, high = (smoothed(_distance(inside, window.cut, closed)) for closed in (True, False))
         highest = float(high.max(initial=0)) + 2 * SMOOTHED

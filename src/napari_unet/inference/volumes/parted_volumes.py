@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import Contacts, inside_of, may_be_core, over_borders
+from napari_unet.inference.agglomeration import Contacts, inside_of, may_be_core, over_borders, widened
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
@@ -328,9 +328,11 @@ class PartedVolume:
             while True:
                 wide, inner = self._with_around(box, self._margins(margin))
                 inside = np.asarray(self.mask[wide]) == label
+                unclear = None
                 if self.how == "agglomerate":
-                    inside = may_be_core(inside, self._probability(wide, int(label)))
-                found, peaks, certain = self._certain_peaks(wide, inside, int(label))
+                    edge = _cut_sides(wide, self.mask.shape[-3:])
+                    inside, unclear = may_be_core(inside, self._probability(wide, int(label)), edge=edge)
+                found, peaks, certain = self._certain_peaks(wide, inside, int(label), unclear)
                 if certain[inner][ours].all():
                     break
                 margin *= 2
@@ -338,7 +340,7 @@ class PartedVolume:
         return height, cores
 
     def _certain_peaks(
-        self, wide: Box, inside: NDArray[np.bool_], label: int
+        self, wide: Box, inside: NDArray[np.bool_], label: int, unclear: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
         """As ``volume_objects`` finds the maxima of a class: height, cores, and where both are certain."""
         cut = [
@@ -350,6 +352,8 @@ class PartedVolume:
             line = np.moveaxis(beyond, axis, 0)
             line[: reach[axis] if before else 0] = True
             line[len(line) - (reach[axis] if behind else 0) :] = True
+        if unclear is not None:
+            beyond |= widened(unclear, reach)
         if self.how == "probability":
             low = high = smoothed_volume(self._probability(wide, label), self.anisotropy)
             return certain_maxima(inside, low, high, beyond, 1.0, RISE_OF_PROBABILITY)
