@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.inference import agglomeration
+from napari_unet.inference import agglomeration, parted_objects
 from napari_unet.inference.agglomeration import Contacts, inside_of
 from napari_unet.inference.objects import UNKNOWN, find_objects, flood, way_of
 from napari_unet.inference.parted_objects import (
@@ -155,6 +155,25 @@ def test_pieces_of_which_nothing_is_sure_are_those_of_the_whole(
     expected = find_objects(mask, InferenceSettings(objects="agglomerate", join=0.7), probabilities)
     way = ObjectWay("agglomerate", join=0.7)
     found, _ = found_by_parts(mask, probabilities, probabilities[..., 0], way, CUTS[cut])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_part_looks_as_far_as_a_piece_of_which_it_sees_nothing_sure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bar of 60 pixels, sure at its left end alone: the parts on the right must not take what is thick
+    there for a cell.
+    """
+    monkeypatch.setattr(parted_objects, "AROUND", 8)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[52:55, 20:80] = mask[47:60, 67:80] = mask[50:57, 20:27] = 1
+    probabilities = np.where(mask > 0, 0.6, 0.05).astype(np.float32)[..., None]
+    probabilities[50:57, 20:27] = 0.9
+    expected = find_objects(mask, InferenceSettings(objects="agglomerate", join=0.8), probabilities)
+    assert expected.max() == 1
+    way = ObjectWay("agglomerate", join=0.8)
+    cuts = ([0, 60, 173], [0, 40, 70, 211])
+    found, _ = found_by_parts(mask, probabilities, probabilities[..., 0], way, cuts)
     np.testing.assert_array_equal(found, expected)
 
 

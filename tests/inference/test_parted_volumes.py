@@ -97,6 +97,21 @@ def test_pieces_of_which_nothing_is_sure_are_those_of_the_whole(
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_part_looks_as_far_as_a_piece_of_which_it_sees_nothing_sure() -> None:
+    """A bar of 40 voxels, sure at its left end alone: the parts on the right must not take what is thick
+    there for a cell.
+    """
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[7:10, 12:15, 2:42] = mask[3:14, 8:19, 31:42] = mask[5:12, 10:17, 2:9] = 1
+    probabilities = np.where(mask > 0, 0.6, 0.05).astype(np.float16).astype(np.float32)
+    probabilities[5:12, 10:17, 2:9] = 0.9
+    settings = InferenceSettings(objects="agglomerate", join=0.8)
+    whole = find_volume_objects(mask, settings, probabilities[..., None])
+    assert whole.max() == 1
+    found, _ = parted(mask, probabilities[..., None], "agglomerate", join=0.8)
+    np.testing.assert_array_equal(found, whole)
+
+
 @pytest.mark.parametrize("how", ["shape", "agglomerate"])
 def test_a_volume_without_background_is_one_object(how: str) -> None:
     mask = np.ones(SHAPE, np.uint8)
