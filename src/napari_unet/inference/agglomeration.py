@@ -68,7 +68,7 @@ def may_be_core(
 
     A weak gap in a membrane is near it, so that two cells are cut apart there. Where the network says no and
     the mask yes a person painted, who is sure, too. A piece of which nothing is sure is core as a whole if it
-    is at most ``WIDEST`` pixels wide along each axis: so no more than that has to be seen of it.
+    is at most ``WIDEST`` pixels wide along each axis. So no more than that has to be seen of it.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def may_be_core(
     Returns
     -------
     core, unclear : numpy.ndarray
-        Of that shape, bool. Unclear are pieces of which nothing is sure so far, and that go on beyond the
-        edge. They are in `core`.
+        Of that shape, bool. Unclear are pieces of which nothing is sure so far, and that reach the edge.
+        They are in `core`.
     """
     from scipy import ndimage
 
