@@ -65,7 +65,7 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[se
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = ours()
     yield before
-    until = time.monotonic() + 30
+    until = time.monotonic() + 5
     while left_behind(before) and time.monotonic() < until:
         QApplication.processEvents()
         time.sleep(0.05)

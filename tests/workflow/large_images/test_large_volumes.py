@@ -117,8 +117,10 @@ def test_objects_are_those_of_the_volume_in_memory(
 @pytest.mark.parametrize(
     ("dimensions", "separation", "classes", "changes"),
     [
+        ("3d", "none", 1, {"objects": "agglomerate", "join": 0.75}),
         ("3d", "none", 2, {"objects": "agglomerate", "join": 0.1, "class_of": "pixels"}),
         ("2.5d", "none", 1, {"objects": "agglomerate", "join": 0.3}),
+        ("2.5d", "none", 2, {"objects": "agglomerate", "class_of": "pixels"}),
         ("3d", "distance", 1, {"objects": "probability"}),
         ("3d", "none", 1, {"refinement": 0.5, "objects": "shape", "threshold": 0.6}),
         ("3d", "border", 1, {"refinement": 0.4}),
