@@ -82,7 +82,7 @@ class Fragments:
         sure: float = SURE,
     ) -> None:
         self.bodies, self.mask = bodies, (probability > threshold).astype(np.uint8)
-        deep, _ = may_be_core(self.mask > 0, probability, sure)
+        deep = may_be_core(self.mask > 0, probability, sure)
         self.places = grown_from_cores(
             over_borders(self.mask), None, lambda inside, _: volume_peaks(inside & deep, None, 1.0)
         )

@@ -121,19 +121,28 @@ def test_a_cell_of_which_nothing_is_sure_is_one_of_its_own(way: Callable[..., np
 
 
 def test_what_may_be_core_by_hand() -> None:
-    """Above 0.7 or up to 0.3, and whole pieces without such a pixel; one goes on beyond the edge."""
-    row = np.array([[0.9, 0.6, 0.0, 0.6, 0.6, 0.0, 0.6, 0.2, 0.0, 0.5, 0.5]], np.float32)
-    inside = np.array([[1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1]], bool)
-    edge = np.zeros((1, 11), bool)
-    edge[0, -1] = True
-    core, unclear = may_be_core(inside, row, edge=edge)
-    assert core.astype(int).tolist() == [[1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1]]
-    assert np.flatnonzero(unclear).tolist() == [9, 10]
-    # As wide as 64 pixels, and one wider.
-    for wide in (64, 65):
-        core, _ = may_be_core(np.ones((3, wide), bool), np.full((3, wide), 0.6, np.float32))
-        assert core.all() == (wide == 64)
-        assert core.any() == (wide == 64)
+    """Above 0.7 or up to 0.3, and what is more than eight steps of the mask from there."""
+    weak = [0.6] * 10
+    row = np.array([[0.9, *weak, 0.0, *weak, 0.2, 0.6]], np.float32)
+    inside = row > 0
+    core = [1] + 8 * [0] + 2 * [1] + [0] + 2 * [1] + 8 * [0] + [1, 0]
+    assert may_be_core(inside, row).astype(int).tolist() == [core]
+    nowhere = np.full((3, 99), 0.6, np.float32)
+    assert may_be_core(nowhere > 0, nowhere).all()  # no piece is without a core
+
+
+@pytest.mark.parametrize("way", [find_objects, find_volume_objects])
+def test_a_network_that_is_sure_nowhere_has_fragments_all_the_same(way: Callable[..., np.ndarray]) -> None:
+    """Two discs with a neck in which the network sees a border, all below 0.7 and 200 pixels wide."""
+    y, x = np.mgrid[:81, :211]
+    discs = np.minimum(np.hypot(y - 40, x - 40), np.hypot(y - 40, x - 170)) < 36
+    bridge = (abs(y - 40) < 6) & (x > 40) & (x < 170)
+    probability = np.where(discs, 0.69, np.where(bridge, 0.51, 0.05)).astype(np.float32)
+    if way is find_volume_objects:
+        probability = np.repeat(probability[None], 9, axis=0)
+    settings = InferenceSettings(objects="agglomerate", join=0.6)
+    found = way((probability > 0.5).astype(np.uint8), settings, probability[..., None])
+    assert found.max() == 2
 
 
 def test_cells_that_a_thin_membrane_parts_meet_there_and_stay_apart() -> None:

@@ -142,12 +142,8 @@ def test_fragments_are_joined_as_in_the_whole(classes: int, cut: str) -> None:
     np.testing.assert_array_equal(classes_of[found], mask)
 
 
-@pytest.mark.parametrize("widest", [12, 64])
 @pytest.mark.parametrize("cut", CUTS)
-def test_pieces_of_which_nothing_is_sure_are_those_of_the_whole(
-    cut: str, widest: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(agglomeration, "WIDEST", widest)
+def test_pieces_of_which_nothing_is_sure_are_those_of_the_whole(cut: str) -> None:
     mask = (smooth_field(4, 2.5) > 0.55).astype(np.uint8)
     probabilities = np.where(smooth_field(6, 12) > 0.55, 0.9, 0.6)[..., None].astype(np.float32)
     pieces, count = ndimage.label(mask, np.ones((3, 3)))
@@ -158,21 +154,22 @@ def test_pieces_of_which_nothing_is_sure_are_those_of_the_whole(
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_part_looks_as_far_as_a_piece_of_which_it_sees_nothing_sure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A bar of 60 pixels, sure at its left end alone: the parts on the right must not take what is thick
-    there for a cell.
+def test_a_part_looks_as_far_as_something_sure_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A square of which the network is sure, and at a thread of seven pixels what it is not sure of, no
+    farther than 14 steps: no core. The part that begins there must not take it for a cell.
     """
-    monkeypatch.setattr(parted_objects, "AROUND", 8)
-    mask = np.zeros(SHAPE, np.uint8)
-    mask[52:55, 20:80] = mask[47:60, 67:80] = mask[50:57, 20:27] = 1
-    probabilities = np.where(mask > 0, 0.6, 0.05).astype(np.float32)[..., None]
-    probabilities[50:57, 20:27] = 0.9
+    for module in (agglomeration, parted_objects):
+        monkeypatch.setattr(module, "NEAR", 14)
+    monkeypatch.setattr(parted_objects, "AROUND", 4)
+    y, x = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    away = abs(y - 53)
+    sure = (away < 4) & (x > 45) & (x < 53)
+    mask = (sure | ((away == 0) & (x > 52) & (x < 60)) | ((x > 59) & (away + x - 52 <= 14))).astype(np.uint8)
+    probabilities = np.where(sure, 0.9, np.where(mask > 0, 0.6, 0.05))[..., None].astype(np.float32)
     expected = find_objects(mask, InferenceSettings(objects="agglomerate", join=0.8), probabilities)
     assert expected.max() == 1
     way = ObjectWay("agglomerate", join=0.8)
-    cuts = ([0, 60, 173], [0, 40, 70, 211])
+    cuts = ([0, 100, 173], [0, 60, 90, 211])
     found, _ = found_by_parts(mask, probabilities, probabilities[..., 0], way, cuts)
     np.testing.assert_array_equal(found, expected)
 

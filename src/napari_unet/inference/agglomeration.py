@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     Touched = list[dict[int, tuple[float, int]]]  # of each fragment: neighbour to (sum, faces)
 
 
-SURE = (
-    0.7  # probability above which a pixel may be of the core of a fragment; below 1 - SURE a person painted
-)
-WIDEST = 64  # pixels that a piece of which nothing is sure may be wide, to count as a whole
+SURE = 0.7  # probability above which a pixel is of the core of a fragment
+NEAR = 8  # pixels of the mask around sure ones in which what is not sure is of no core
 REACH = 1.5  # pixels that fragments grow over what the threshold takes for border, so that they meet there
 
 
@@ -59,16 +57,13 @@ def inside_of(mask: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> ND
 
 
 def may_be_core(
-    inside: NDArray[np.bool_],
-    probability: NDArray[np.float32],
-    sure: float = SURE,
-    edge: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Pixels of a class of which fragments are cut: the sure ones, without what lies near the threshold.
+    inside: NDArray[np.bool_], probability: NDArray[np.float32], sure: float = SURE
+) -> NDArray[np.bool_]:
+    """Pixels of a class of which fragments are cut: without those next to sure ones that are not sure.
 
-    A weak gap in a membrane is near it, so that two cells are cut apart there. Where the network says no and
-    the mask yes a person painted, who is sure, too. A piece of which nothing is sure is core as a whole if it
-    is at most ``WIDEST`` pixels wide along each axis. So no more than that has to be seen of it.
+    A weak gap in a membrane is of such pixels, so that two cells are cut apart there. Where the network says
+    no and the mask yes a person painted, who is sure, too. What is farther than ``NEAR`` steps within the
+    mask from anything sure stays: a cell of which the network is nowhere sure has a core of its own.
 
     Parameters
     ----------
@@ -78,43 +73,17 @@ def may_be_core(
         Of that shape, float32 in [0, 1]: of the class.
     sure : float
         Probability from which on the network is sure; 0.5: everywhere.
-    edge : numpy.ndarray, optional
-        Of that shape, bool: pixels beyond which the image continues.
 
     Returns
     -------
-    core, unclear : numpy.ndarray
-        Of that shape, bool. Unclear are pieces of which nothing is sure so far, and that reach the edge.
-        They are in `core`.
+    numpy.ndarray
+        Of that shape, bool. A pixel depends on what is at most ``NEAR`` away along each axis.
     """
     from scipy import ndimage
 
     found = inside & ((probability > sure) | (probability <= 1 - sure))
-    pieces, count = ndimage.label(inside & ~found, np.ones((3,) * inside.ndim))
-    if not count:
-        return found, np.zeros_like(found)
-    # Of the pieces of what is not sure those that touch something sure are not whole pieces.
-    near = ndimage.binary_dilation(found, np.ones((3,) * inside.ndim)) & (pieces > 0)
-    whole = np.ones(count + 1, bool)
-    whole[pieces[near]] = whole[0] = False
-    boxes = ndimage.find_objects(pieces) if whole.any() else []
-    for number in np.flatnonzero(whole):
-        whole[number] = max(side.stop - side.start for side in boxes[number - 1]) <= WIDEST
-    alone = whole[pieces]
-    beyond = np.zeros(count + 1, bool)
-    if edge is not None:
-        beyond[pieces[edge & alone]] = True
-    beyond[0] = False
-    return found | alone, beyond[pieces]
-
-
-def widened(there: NDArray[np.bool_], by: tuple[int, ...]) -> NDArray[np.bool_]:
-    """So many pixels more along each axis."""
-    from scipy import ndimage
-
-    if not there.any():
-        return there
-    return np.asarray(ndimage.maximum_filter(there, [2 * one + 1 for one in by]))
+    around = ndimage.binary_dilation(found, iterations=NEAR, mask=inside)
+    return np.asarray(found | (inside & ~around))
 
 
 @dataclass(frozen=True, eq=False)

@@ -153,7 +153,7 @@ def joined_from_cores(
 
     def sure_cores(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
         assert probability is not None
-        return cores_of(may_be_core(inside & (mask > 0), probability)[0], probability)
+        return cores_of(may_be_core(inside & (mask > 0), probability), probability)
 
     fragments = grown_from_cores(wide, probabilities, sure_cores)
     return np.where(mask > 0, agglomerate(fragments, wide, probabilities, least), 0).astype(np.int32)

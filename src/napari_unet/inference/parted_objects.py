@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import may_be_core, over_borders, widened
+from napari_unet.inference.agglomeration import NEAR, may_be_core, over_borders
 from napari_unet.inference.joined import PartPieces, join, number_part, pieces_of_part
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
@@ -134,31 +134,33 @@ class ObjectWay:
             assert separation is not None
             height, cores = learned_cores(inside, probability, separation, self.kind, self.core)
             return height, cores, ~window.near_cut(EDGE)
-        unclear = None
+        if self.how == "probability":
+            assert probability is not None
+            height = smoothed(probability)
+            return certain_maxima(inside, height, height, window.near_cut(SMOOTHED), 1.0, RISE_OF_PROBABILITY)
+        least = most = inside
         if self.how == "agglomerate":
             assert probability is not None
-            inside, unclear = may_be_core(inside, probability, edge=window.near_cut(1))
-        return _peaks(inside, probability if self.how == "probability" else None, window, unclear)
+            least, most = core_bounds(inside, probability, window.near_cut(NEAR))
+        return _peaks_of_shape(least, most, window)
 
 
-def _peaks(
-    inside: NDArray[np.bool_],
-    probability: NDArray[np.float32] | None,
-    window: Window,
-    unclear: NDArray[np.bool_] | None,
+def core_bounds(
+    inside: NDArray[np.bool_], probability: NDArray[np.float32], near_cut: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The least and the most that ``may_be_core`` finds in the whole, of a part that is cut off."""
+    core = may_be_core(inside, probability)
+    return core & ~near_cut, core | (inside & near_cut)
+
+
+def _peaks_of_shape(
+    least: NDArray[np.bool_], most: NDArray[np.bool_], window: Window
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """As ``objects.peaks``: once as if nothing were beyond, once as if all were there that could be."""
-    rise = RISE_OF_SHAPE if probability is None else RISE_OF_PROBABILITY
-    beyond = window.near_cut(SMOOTHED)
-    if unclear is not None:
-        beyond |= widened(unclear, (SMOOTHED, SMOOTHED))
-    if probability is None:
-        low, high = (smoothed(_distance(inside, window.cut, closed)) for closed in (True, False))
-        highest = float(high.max(initial=0)) + 2 * SMOOTHED
-    else:
-        low = high = smoothed(probability)
-        highest = 1.0
-    return certain_maxima(inside, low, high, beyond, highest, rise)
+    low = smoothed(_distance(least, window.cut, closed=True))
+    high = smoothed(_distance(most, window.cut, closed=False))
+    highest = float(high.max(initial=0)) + 2 * SMOOTHED
+    return certain_maxima(most, low, high, window.near_cut(SMOOTHED), highest, RISE_OF_SHAPE)
 
 
 def certain_maxima(
@@ -199,7 +201,7 @@ def certain_maxima(
     return low, cores, certain
 
 
-def _distance(inside: NDArray[np.bool_], cut: Sides, closed: bool) -> NDArray[np.float32]:
+def _distance(inside: NDArray[np.bool_], cut: Sides, *, closed: bool) -> NDArray[np.float32]:
     """Distance to the mask's edge; where the image is cut off the mask ends there, or it never ends."""
     padded = np.pad(inside, 1, mode="edge")
     if closed:

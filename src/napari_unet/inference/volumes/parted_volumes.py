@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import Contacts, inside_of, may_be_core, over_borders, widened
+from napari_unet.inference.agglomeration import NEAR, Contacts, inside_of, over_borders
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
@@ -22,7 +22,7 @@ from napari_unet.inference.objects import (
     distance_within,
     flood,
 )
-from napari_unet.inference.parted_objects import certain_maxima
+from napari_unet.inference.parted_objects import certain_maxima, core_bounds
 from napari_unet.inference.volumes.volume_objects import SMALLEST_CORE, smoothed_volume, smoothing_reach
 
 if TYPE_CHECKING:
@@ -328,11 +328,7 @@ class PartedVolume:
             while True:
                 wide, inner = self._with_around(box, self._margins(margin))
                 inside = np.asarray(self.mask[wide]) == label
-                unclear = None
-                if self.how == "agglomerate":
-                    edge = _cut_sides(wide, self.mask.shape[-3:])
-                    inside, unclear = may_be_core(inside, self._probability(wide, int(label)), edge=edge)
-                found, peaks, certain = self._certain_peaks(wide, inside, int(label), unclear)
+                found, peaks, certain = self._certain_peaks(wide, inside, int(label))
                 if certain[inner][ours].all():
                     break
                 margin *= 2
@@ -340,44 +336,37 @@ class PartedVolume:
         return height, cores
 
     def _certain_peaks(
-        self, wide: Box, inside: NDArray[np.bool_], label: int, unclear: NDArray[np.bool_] | None
+        self, wide: Box, inside: NDArray[np.bool_], label: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
         """As ``volume_objects`` finds the maxima of a class: height, cores, and where both are certain."""
-        cut = [
-            (part.start > 0, part.stop < size) for part, size in zip(wide, self.mask.shape[-3:], strict=True)
-        ]
-        reach, sides = smoothing_reach(self.anisotropy), (self.anisotropy, 1.0, 1.0)
-        beyond = np.zeros(inside.shape, bool)
-        for axis, (before, behind) in enumerate(cut):
-            line = np.moveaxis(beyond, axis, 0)
-            line[: reach[axis] if before else 0] = True
-            line[len(line) - (reach[axis] if behind else 0) :] = True
-        if unclear is not None:
-            beyond |= widened(unclear, reach)
+        shape, reach = self.mask.shape[-3:], smoothing_reach(self.anisotropy)
+        beyond = _near_cut(wide, shape, reach)
         if self.how == "probability":
-            low = high = smoothed_volume(self._probability(wide, label), self.anisotropy)
-            return certain_maxima(inside, low, high, beyond, 1.0, RISE_OF_PROBABILITY)
+            height = smoothed_volume(self._probability(wide, label), self.anisotropy)
+            return certain_maxima(inside, height, height, beyond, 1.0, RISE_OF_PROBABILITY)
+        least = most = inside
+        if self.how == "agglomerate":
+            near_cut = _near_cut(wide, shape, (NEAR, NEAR, NEAR))
+            least, most = core_bounds(inside, self._probability(wide, label), near_cut)
         # Once as if the mask ended where it is cut off, once as if it never ended there.
-        low, high = (
-            smoothed_volume(self._distance(inside, cut, closed), self.anisotropy) for closed in (True, False)
-        )
+        low = smoothed_volume(self._distance(least, wide, closed=True), self.anisotropy)
+        high = smoothed_volume(self._distance(most, wide, closed=False), self.anisotropy)
+        sides = (self.anisotropy, 1.0, 1.0)
         highest = float(high.max(initial=0)) + 2 * sum(a * b for a, b in zip(reach, sides, strict=True))
-        return certain_maxima(inside, low, high, beyond, highest, RISE_OF_SHAPE)
+        return certain_maxima(most, low, high, beyond, highest, RISE_OF_SHAPE)
 
     def _probability(self, box: Box, label: int) -> NDArray[np.float32]:
         """(Z, Y, X) float32 of a class in a part."""
         of_class = np.asarray(self.probabilities[box])
         return np.asarray(of_class[..., min(label, of_class.shape[-1]) - 1], np.float32)
 
-    def _distance(
-        self, inside: NDArray[np.bool_], cut: list[tuple[bool, bool]], closed: bool
-    ) -> NDArray[np.float32]:
+    def _distance(self, inside: NDArray[np.bool_], wide: Box, *, closed: bool) -> NDArray[np.float32]:
         padded = np.pad(inside, 1, mode="edge")
         if closed:
-            for axis, (before, behind) in enumerate(cut):
+            for axis, (part, size) in enumerate(zip(wide, self.mask.shape[-3:], strict=True)):
                 line = np.moveaxis(padded, axis, 0)
-                line[0] &= not before
-                line[-1] &= not behind
+                line[0] &= part.start == 0
+                line[-1] &= part.stop == size
         return distance_within(padded, (self.anisotropy, 1.0, 1.0))[1:-1, 1:-1, 1:-1]
 
     def _joined(self, fragments: VolumeObjects) -> VolumeObjects:
@@ -456,7 +445,7 @@ class PartedVolume:
         markers = tables.of_cores[np.asarray(self.cores[wide])]
         height = self._heights(wide)
         looked_at = tuple(spans)
-        edge = _cut_sides(wide, self.mask.shape[-3:])
+        edge = _near_cut(wide, self.mask.shape[-3:], (1, 1, 1))
         shared = tables.contested[pieces]
         for label in np.unique(mask[within][contested[looked_at]]):
             grown = flood(height, markers, shared & (mask == label), edge)[within]
@@ -483,12 +472,11 @@ def _cut(shape: tuple[int, ...]) -> Iterator[Box]:
     yield from product(*ways)
 
 
-def _cut_sides(box: Box, shape: Sequence[int]) -> NDArray[np.bool_]:
-    """(Z, Y, X) bool: voxels of a part along the sides where the volume continues."""
-    edge = np.zeros([part.stop - part.start for part in box], bool)
-    for axis, (part, size) in enumerate(zip(box, shape, strict=True)):
-        if part.start > 0:
-            edge[(slice(None),) * axis + (0,)] = True
-        if part.stop < size:
-            edge[(slice(None),) * axis + (-1,)] = True
-    return edge
+def _near_cut(box: Box, shape: Sequence[int], depths: Sequence[int]) -> NDArray[np.bool_]:
+    """(Z, Y, X) bool: so many voxels along each axis at the sides of a part where the volume continues."""
+    near = np.zeros([part.stop - part.start for part in box], bool)
+    for axis, (part, size, depth) in enumerate(zip(box, shape, depths, strict=True)):
+        line = np.moveaxis(near, axis, 0)
+        line[: depth if part.start > 0 else 0] = True
+        line[max(len(line) - depth, 0) if part.stop < size else len(line) :] = True
+    return near
