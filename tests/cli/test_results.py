@@ -142,7 +142,7 @@ def test_what_is_no_image_is_told_what_is_read(
         assert main(words) == 2
         said = capsys.readouterr().err
         assert "is not an image" in said
-        assert "png, tif" in said
+        assert "png, pnm, ppm, tif" in said
 
 
 @pytest.mark.parametrize(
