@@ -141,7 +141,7 @@ def one_recipe(name: str, data: Path, folder: Path, amount: list[str]) -> str:
     lines = [
         f"## {name}\n",
         f"    {' '.join(words)}",
-        "    napari-unet evaluate DATA --model MODEL --report REPORT\n",
+        "    napari-unet evaluate DATA --model MODEL --out REPORT\n",
     ]
     lines += [scores_table(name, content), "On the way (validation images, no flips, threshold 0.5):\n"]
     lines += [curve_table(curve), kept_words(content)]

@@ -56,7 +56,8 @@ def constructions(source: Path = SOURCE) -> list[Construction]:
                 if kind == "unwritable":
                     kind = "OutputError"
                     remedy = node.args[2] if len(node.args) > 2 else ast.Constant(REMEDY)
-                    named = {"code": ast.Constant("output.unwritable"), "got": node.args[1], "remedy": remedy}
+                    named = {"code": ast.Constant("output.unwritable"), "reason": node.args[1]}
+                    named["remedy"] = remedy
                 code = named.get("code")
                 found.append(
                     Construction(
@@ -101,6 +102,9 @@ def _name(node: ast.expr) -> str:
 def _sentence(call: ast.Call, named: dict[str | None, ast.expr]) -> str:
     what = _text(call.args[0]) if call.args else VALUE
     details = ", ".join(f"{word} {_text(named[word])}" for word in ("expected", "got") if word in named)
+    if "reason" in named:
+        reason = _text(named["reason"])
+        details = f"{details} ({reason})" if details else reason
     remedy = f"; {_text(named['remedy'])}" if "remedy" in named and _text(named["remedy"]) else ""
     return " ".join((f"{what}: {details}" if details else what).split()) + remedy
 

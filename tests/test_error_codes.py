@@ -54,20 +54,26 @@ def test_codes_are_read_wherever_they_stand(writer: dict[str, Any], tmp_path: Pa
 
 def test_a_code_travels_between_processes_and_is_shown_below_the_sentence() -> None:
     error = errors.DataError(
-        "a thing is wrong", code="data.mask.size", expected="4", got="5", remedy="mend it"
+        "a thing is wrong",
+        code="data.mask.size",
+        expected="4",
+        got="5",
+        reason="a byte too many",
+        remedy="mend it",
     )
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is errors.DataError
-    assert (again.what, again.code, again.expected, again.got, again.remedy) == (
-        "a thing is wrong",
-        "data.mask.size",
-        "4",
-        "5",
-        "mend it",
-    )
-    assert again.sentence == str(again) == "a thing is wrong: expected 4, got 5; mend it"
+    assert again.parts == {
+        "what": "a thing is wrong",
+        "code": "data.mask.size",
+        "expected": "4",
+        "got": "5",
+        "reason": "a byte too many",
+        "remedy": "mend it",
+    }
+    assert again.sentence == str(again) == "a thing is wrong: expected 4, got 5 (a byte too many); mend it"
     assert traceback.format_exception(again) == [
-        "napari_unet.errors.DataError: a thing is wrong: expected 4, got 5; mend it\n",
+        "napari_unet.errors.DataError: a thing is wrong: expected 4, got 5 (a byte too many); mend it\n",
         "error code: data.mask.size\n",
     ]
 

@@ -27,17 +27,22 @@ class WorkbenchError(Exception):
         What would have been right.
     got : str, optional
         What came instead.
+    reason : str, optional
+        Why, in the words of the system or a library ("No space left on device").
     remedy : str, optional
         What the person can do about it.
     """
 
     subject: ClassVar[str] = ""
 
-    def __init__(self, what: str, *, code: str, expected: str = "", got: str = "", remedy: str = "") -> None:
+    def __init__(
+        self, what: str, *, code: str, expected: str = "", got: str = "", reason: str = "", remedy: str = ""
+    ) -> None:
         self.what = what
         self.code = code
         self.expected = expected
         self.got = got
+        self.reason = reason
         self.remedy = remedy
         super().__init__(self.sentence)
         self.add_note(f"error code: {code}")  # below the sentence in tracebacks: --debug, details, the log
@@ -45,14 +50,11 @@ class WorkbenchError(Exception):
     @property
     def sentence(self) -> str:
         """The whole error on one line."""
-        details = ", ".join(
-            part
-            for part in (
-                f"expected {self.expected}" if self.expected else "",
-                f"got {self.got}" if self.got else "",
-            )
-            if part
-        )
+        expected = f"expected {self.expected}" if self.expected else ""
+        got = f"got {self.got}" if self.got else ""
+        details = ", ".join(part for part in (expected, got) if part)
+        if self.reason:
+            details = f"{details} ({self.reason})" if details else self.reason
         text = f"{self.what}: {details}" if details else self.what
         if self.remedy:
             text = f"{text}; {self.remedy}"
@@ -60,13 +62,17 @@ class WorkbenchError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Let the error travel between processes with all its parts."""
-        return (_rebuild, (type(self), self.what, self.code, self.expected, self.got, self.remedy))
+        return (_rebuild, (type(self), self.parts))
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What the error was made of, by the names of the parameters."""
+        names = ("what", "code", "expected", "got", "reason", "remedy")
+        return {name: getattr(self, name) for name in names}
 
 
-def _rebuild(
-    kind: type[WorkbenchError], what: str, code: str, expected: str, got: str, remedy: str
-) -> WorkbenchError:
-    return kind(what, code=code, expected=expected, got=got, remedy=remedy)
+def _rebuild(kind: type[WorkbenchError], parts: dict[str, str]) -> WorkbenchError:
+    return kind(**parts)
 
 
 class DataError(WorkbenchError):
@@ -135,7 +141,7 @@ def unwritable(what: str, error: OSError, remedy: str = "choose another folder o
     """The error to raise where the system refuses to write; `what` says what cannot be written."""
     # NumPy tells how much it wrote instead of what the system said.
     reason = error.strerror or f"no room for all of it ({error})"
-    return OutputError(what, code="output.unwritable", got=reason, remedy=remedy)
+    return OutputError(what, code="output.unwritable", reason=reason, remedy=remedy)
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it

@@ -249,6 +249,6 @@ def test_of_a_stack_that_is_cut_off_only_the_program_speaks(
     assert main(command) == 2
     assert not [record for record in caplog.records if record.name == "tifffile"]
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("napari-unet: em.tif cannot be read as an image: got cut off")
+    assert line.startswith("napari-unet: em.tif cannot be read as an image: cut off")
     main([*command, "--verbose"])
     assert [record for record in caplog.records if record.name == "tifffile"]

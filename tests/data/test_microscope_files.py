@@ -100,7 +100,7 @@ def test_colour_stays_colour(bioio: type[StandIn]) -> None:
 
 def test_a_damaged_file_is_named(bioio: type[StandIn], tmp_path: Path) -> None:
     (tmp_path / "cells.czi").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"cells\.czi cannot be read as an image: got not a CZI file"):
+    with pytest.raises(DataError, match=r"cells\.czi cannot be read as an image: not a CZI file"):
         open_images([tmp_path / "cells.czi"])[0].read_image()
 
 

@@ -69,7 +69,10 @@ def read_exactly(path: Path) -> NDArray[np.generic]:
         return decode_image(path.read_bytes(), path.name)
     except DAMAGED_ARRAY as error:
         raise DataError(
-            f"{path} cannot be read", code="data.file.unreadable", got=str(error), remedy="put the file back"
+            f"{path} cannot be read",
+            code="data.file.unreadable",
+            reason=str(error),
+            remedy="put the file back",
         ) from error
 
 

@@ -113,7 +113,7 @@ class Split:
                 f"the split {path} cannot be read",
                 code="data.split.unreadable",
                 expected="a JSON file that `train` wrote",
-                got=str(error),
+                reason=str(error),
                 remedy="give another file, or make a new split",
             ) from error
         return cls.from_json(content, str(path))
@@ -149,7 +149,7 @@ class Split:
             raise DataError(
                 f"the split {name} is damaged",
                 code="data.split.damaged",
-                got=repr(error),
+                reason=repr(error),
                 remedy="make a new split",
             ) from error
 

@@ -60,7 +60,10 @@ def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[s
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise DataError(
-            f"{name} is not a CSV table", code="data.table.unreadable", got=str(error), remedy="save it again"
+            f"{name} is not a CSV table",
+            code="data.table.unreadable",
+            reason=str(error),
+            remedy="save it again",
         ) from error
     header = [h.strip().lower() for h in rows[0]] if rows else []
     missing = [c for c in columns if c.lower() not in header]

@@ -96,7 +96,7 @@ class Cluster:
                 "the scheduler of the cluster does not know this program",
                 code="settings.cluster.version",
                 expected=f"version {__version__}",
-                got=str(error).splitlines()[0],
+                reason=str(error).splitlines()[0],
                 remedy="install the same everywhere",
             ) from error
         return answer
@@ -238,7 +238,7 @@ class Cluster:
             raise ComputeError(
                 "a task ended one worker after another",
                 code="compute.worker.ended",
-                got=str(error).splitlines()[0],
+                reason=str(error).splitlines()[0],
                 remedy="give less with --memory, or the workers more; finished blocks stay",
             ) from error
         except (CancelledError, OSError) as error:
@@ -248,7 +248,7 @@ class Cluster:
         return ComputeError(
             f"the scheduler {self.address} is gone",
             code="compute.scheduler.gone",
-            got=str(reason) or type(reason).__name__,
+            reason=str(reason) or type(reason).__name__,
             remedy="start it again and continue: finished blocks stay",
         )
 
@@ -286,7 +286,7 @@ def connect(address: str | Client) -> Iterator[Cluster]:
             f"there is no scheduler at {address}",
             code="settings.cluster.missing",
             expected="an address like tcp://host:8786",
-            got=" ".join(str(error).split())[:120],
+            reason=" ".join(str(error).split())[:120],
             remedy="start one with `dask scheduler`",
         ) from error
     with client:

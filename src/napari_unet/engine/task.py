@@ -157,12 +157,12 @@ def describe_failure(error: Exception) -> WorkbenchError:
         return ComputeError(
             "there is not enough memory for this",
             code="compute.memory",
-            got=str(error).splitlines()[0] if str(error) else name,
+            reason=str(error).splitlines()[0] if str(error) else name,
             remedy="close other programs, take smaller tiles, or segment only what is in view",
         )
     return ComputeError(
         "the task broke off through a fault of the program",
         code="compute.fault",
-        got=f"{name}: {error}",
+        reason=f"{name}: {error}",
         remedy="try again, and report it with the details if it comes back",
     )

@@ -156,7 +156,7 @@ def _check_pattern(pattern: str) -> None:
         raise SettingsError(
             f"the naming pattern {pattern!r} cannot be used",
             code="settings.pattern.malformed",
-            got=str(error),
+            reason=str(error),
         ) from error
     if unknown:
         raise SettingsError(

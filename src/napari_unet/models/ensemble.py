@@ -186,7 +186,7 @@ def hash_of(path: Path) -> str:
                 f"the model {path} cannot be read",
                 code="model.unreadable",
                 expected=f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}",
-                got=error.strerror or str(error),
+                reason=error.strerror or str(error),
                 remedy="put it back",
             ) from error
 
@@ -247,7 +247,7 @@ def _members(listed: Any, folder: Path, path: Path) -> tuple[Member, ...]:
         raise ModelError(
             f"the settings of the ensemble {path} are damaged",
             code="model.settings.damaged",
-            got=str(error),
+            reason=str(error),
             remedy="make it again with `napari-unet ensemble`",
         ) from error
     return members

@@ -132,7 +132,7 @@ def file_of_model(path: Path, name: str) -> bytes | None:
             raise ModelError(
                 f"{file} cannot be read",
                 code="model.unreadable",
-                got=str(error),
+                reason=str(error),
                 remedy="copy the model again",
             ) from error
 
@@ -175,7 +175,7 @@ def unpack(path: Path, folder: Path, wanted: re.Pattern[str] = IN_ZIP) -> None:
         raise ModelError(
             f"the model {path} cannot be read",
             code="model.unreadable",
-            got=str(error),
+            reason=str(error),
             remedy="copy or train it again",
         ) from error
 
@@ -222,7 +222,7 @@ def read_description(path: Path | str, name: Path | str = "") -> dict[str, Any]:
         raise ModelError(
             f"the settings of the model {path} cannot be read",
             code="model.settings.unreadable",
-            got=str(error),
+            reason=str(error),
             remedy="train it again",
         ) from error
     if not isinstance(content, dict) or content.get("format") != "napari-unet model":
@@ -276,7 +276,7 @@ def parse_settings(content: dict[str, Any], path: Path) -> Settings:
         raise ModelError(
             f"the settings of the model {path} are damaged",
             code="model.settings.damaged",
-            got=_fault(error),
+            reason=_fault(error),
             remedy="train it again",
         ) from error
     if len(classes) != recipe.network.classes or normalization.channels != recipe.network.input_channels:

@@ -174,7 +174,7 @@ def read_rehearsal(path: Path) -> Rehearsal | None:
             f"{name} cannot be read",
             code="model.rehearsal.damaged",
             expected="images and masks as the program writes them",
-            got=str(error),
+            reason=str(error),
             remedy="copy the model again, or delete that file: the model works without it",
         ) from error
 

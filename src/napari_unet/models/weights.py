@@ -91,7 +91,7 @@ def load_weights(network: Any, file: Path, name: str) -> None:
             f"the weights of the model {name} cannot be read",
             code="model.weights.unreadable",
             expected="an intact file that belongs to its settings",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            reason=str(error).splitlines()[0] if str(error) else type(error).__name__,
             remedy="copy or train it again",
         ) from error
     if not all(np.isfinite(w).all() for w in network.get_weights()):

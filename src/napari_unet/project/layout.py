@@ -29,7 +29,7 @@ def check_empty(folder: Path) -> None:
         found = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
     except OSError as error:
         raise OutputError(
-            f"{folder} is no folder", code="output.folder.file", got=error.strerror or str(error)
+            f"{folder} is no folder", code="output.folder.file", reason=error.strerror or str(error)
         ) from error
     if PROJECT_FILE in found:
         raise OutputError(

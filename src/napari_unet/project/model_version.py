@@ -100,7 +100,7 @@ def read_version(path: Path, number: int) -> Version:
         raise ModelError(
             f"the version {path} cannot be read",
             code="model.version.unreadable",
-            got=str(error),
+            reason=str(error),
             remedy="move its folder away",
         ) from error
 

@@ -284,7 +284,7 @@ class ModelStore:
             raise OutputError(
                 f"discarded versions in {self.folder} cannot be removed",
                 code="output.unremovable",
-                got=error.strerror or str(error),
+                reason=error.strerror or str(error),
             ) from error
         self._write(replace(self._state(), discarded=()))
         return len(gone)
@@ -349,7 +349,7 @@ class ModelStore:
             raise ModelError(
                 f"{path} cannot be read",
                 code="model.versions.unreadable",
-                got=str(error),
+                reason=str(error),
                 remedy="remove it and keep a version again",
             ) from error
 

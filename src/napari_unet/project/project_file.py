@@ -180,7 +180,7 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, int]:
         raise DataError(
             f"{path} cannot be read",
             code="data.file.unreadable",
-            got=str(error),
+            reason=str(error),
             remedy="restore it from a backup",
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -211,7 +211,7 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, int]:
         raise DataError(
             f"{path} is damaged",
             code="data.project.damaged",
-            got=repr(error),
+            reason=repr(error),
             remedy="restore it from a backup",
         ) from error
 

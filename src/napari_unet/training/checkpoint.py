@@ -110,7 +110,7 @@ def load_state(path: Path, fingerprint: str | None = None, content: str = "") ->
         raise TrainingError(
             f"the training state {path} cannot be read",
             code="training.state.unreadable",
-            got=str(error),
+            reason=str(error),
             remedy="train without --resume",
         ) from error
     belongs = header.pop("fingerprint", "")

@@ -189,7 +189,7 @@ def _content(file: Path) -> dict[str, Any]:
             f"the settings {file} cannot be read",
             code="settings.file.unreadable",
             expected="JSON",
-            got=str(error),
+            reason=str(error),
             remedy=remedy,
         ) from error
     content = _object(content, file)

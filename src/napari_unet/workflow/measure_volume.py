@@ -146,7 +146,7 @@ def read_volume_mask(path: Path) -> tuple[NDArray[np.integer], tuple[str, ...], 
             numbered = find_numbered(file, path.name)
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         raise DataError(
-            f"{path} cannot be read", code="data.image.damaged", got=str(error), remedy="copy it again"
+            f"{path} cannot be read", code="data.image.damaged", reason=str(error), remedy="copy it again"
         ) from error
     if objects.ndim != 3 or objects.dtype.kind not in "iu":
         raise DataError(

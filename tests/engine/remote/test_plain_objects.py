@@ -85,8 +85,10 @@ def test_large_arrays_travel_by_their_hash() -> None:
         {"object": ["napari_unet.workflow.inputs.left_out:LeftOut", {"name": "a"}]},  # fields are missing
         {"object": ["napari_unet.workflow.inputs.left_out:LeftOut.of", {}]},
         {"named": ["collections:namedtuple", []]},
-        {"error": ["Exception", "", "", "", "", ""]},
-        {"error": ["difflib", "", "", "", "", ""]},
+        {"error": ["Exception", {"what": "", "code": ""}]},
+        {"error": ["difflib", {"what": "", "code": ""}]},
+        {"error": ["DataError", {"what": "", "code": "", "harm": ""}]},
+        {"error": ["DataError", ["what", "code"]]},
         {"array": ["h", "|O", [1]]},
         {"array": [5, "|u1", [1]]},
         {"eval": "1"},

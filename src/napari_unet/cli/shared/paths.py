@@ -56,11 +56,14 @@ def _check(path: Path, *, output: bool) -> None:
     found: WorkbenchError
     if output:
         found = OutputError(
-            f"{shown} cannot be written", code="output.unwritable", got=reason, remedy="choose another path"
+            f"{shown} cannot be written",
+            code="output.unwritable",
+            reason=reason,
+            remedy="choose another path",
         )
     else:
         found = DataError(
-            f"{shown} cannot be read", code="data.file.unreadable", got=reason, remedy="check the path"
+            f"{shown} cannot be read", code="data.file.unreadable", reason=reason, remedy="check the path"
         )
     raise found
 

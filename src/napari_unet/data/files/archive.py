@@ -167,7 +167,7 @@ class Archive:
             raise DataError(
                 f"{name} is not a zip that can be read",
                 code="data.archive.unreadable",
-                got=str(error),
+                reason=str(error),
                 remedy="download it again: it may be cut off",
             ) from error
 
@@ -234,7 +234,7 @@ class Archive:
             raise DataError(
                 f"{label} cannot be read",
                 code="data.file.unreadable",
-                got=str(error),
+                reason=str(error),
                 remedy="download it again: it may be cut off",
             ) from error
         inner = self._open_zip(file, label)

@@ -225,7 +225,7 @@ class LazyStack:
             raise DataError(
                 f"{self.name} cannot be read at {where}",
                 code="data.image.unreadable",
-                got=" ".join(str(error).split())[:200] or type(error).__name__,
+                reason=" ".join(str(error).split())[:200] or type(error).__name__,
                 remedy="copy or download it again",
             ) from error
         if self.chosen is not None:

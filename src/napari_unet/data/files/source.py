@@ -130,7 +130,7 @@ class Source(ABC):
         return DataError(
             f"{name} in {self.path} cannot be read",
             code="data.file.unreadable",
-            got=reason,
+            reason=reason,
             remedy="copy or download it again",
         )
 
@@ -302,7 +302,7 @@ def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
             raise DataError(
                 f"the folder {folder} cannot be read",
                 code="data.folder.unreadable",
-                got=error.strerror or str(error),
+                reason=error.strerror or str(error),
                 remedy="check its permissions",
             ) from error
         if count > MAX_FILES:

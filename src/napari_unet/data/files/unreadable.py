@@ -87,6 +87,6 @@ def damaged_file(path: Path, error: Exception) -> DataError:
     return DataError(
         f"{path} cannot be read",
         code="data.file.unreadable",
-        got=" ".join(str(error).split())[:200] or type(error).__name__,
+        reason=" ".join(str(error).split())[:200] or type(error).__name__,
         remedy="copy or download it again",
     )

@@ -24,7 +24,7 @@ def declared_classes(source: Source) -> tuple[str, ...]:
             names = parse_json(source.read("classes.json"))
         except ValueError as error:
             raise DataError(
-                "classes.json is not JSON", code="data.classes.malformed", got=str(error)[:100]
+                "classes.json is not JSON", code="data.classes.malformed", reason=str(error)[:100]
             ) from error
         if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
             raise DataError(

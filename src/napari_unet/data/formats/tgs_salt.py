@@ -131,7 +131,7 @@ def _depths(source: Source, table: str) -> dict[str, int]:
         raise DataError(
             f"{table} has a depth that is not a whole number",
             code="data.table.value",
-            got=str(error)[:100],
+            reason=str(error)[:100],
             remedy="mend the table",
         ) from error
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 from napari_unet import __version__
 from napari_unet.errors import ComputeError
 
-PROTOCOL = 1
+PROTOCOL = 2
 NAME = b"napari-unet-worker"
 # What takes bytes for text changes one of these: line ends, the end of a file, the eighth bit.
 PROOF = b"\xf5\r\n\x1a\n\x00"

@@ -180,8 +180,7 @@ class _Encoder:
             return {"named": [_name(kind), [self.encode(item) for item in obj]]}
         if isinstance(obj, WorkbenchError):
             text = self.outward.text
-            parts = [obj.what, obj.code, obj.expected, obj.got, obj.remedy]
-            return {"error": [kind.__name__, *map(text, parts)]}
+            return {"error": [kind.__name__, {name: text(part) for name, part in obj.parts.items()}]}
         values: dict[str, Any] | None = None
         if _is_frozen(kind):
             values = {one.name: getattr(obj, one.name) for one in dataclasses.fields(kind)}
@@ -281,11 +280,11 @@ class _Decoder:
         return kind(*self._all(items))
 
     def _make_error(self, content: Any) -> Any:
-        name, what, code, expected, got, remedy = (str(part) for part in content)
+        name, parts = content
         kind = getattr(errors, name)
         if not (isinstance(kind, type) and issubclass(kind, WorkbenchError)):
             raise ValueError(f"{name} is no error")
-        return kind(what, code=code, expected=expected, got=got, remedy=remedy)
+        return kind(**{str(part): str(text) for part, text in parts.items()})
 
     def _make_object(self, content: Any) -> Any:
         name, encoded = content

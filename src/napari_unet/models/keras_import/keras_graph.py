@@ -115,7 +115,7 @@ def build_source(source: KerasFile, shape: tuple[int, int, int], most: int) -> S
             f"the network in {source.name} cannot be built",
             code="model.network.unbuildable",
             expected="one image in, one image out, layers of Keras with one use each",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            reason=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             remedy="import its weights alone: model.save_weights('model.weights.h5')",
         ) from error
     return SourceNetwork(network, activation, factor)

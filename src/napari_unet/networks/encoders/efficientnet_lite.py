@@ -230,7 +230,7 @@ def take_weights(network: Any, settings: NetworkSettings, file: Path = WEIGHTS_F
             f"the weights of {NAME} cannot be read from {file}",
             code="model.pretrained.unreadable",
             expected="the file that comes with the program, or one that benchmarks/convert_lite0.py wrote",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            reason=str(error).splitlines()[0] if str(error) else type(error).__name__,
             remedy="install the program again, or set pretrained=none to start from random weights",
         ) from error
 

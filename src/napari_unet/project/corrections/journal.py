@@ -68,7 +68,7 @@ def read_strokes(path: Path) -> Reading:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read", code="data.file.unreadable", got=error.strerror or str(error)
+            f"{path} cannot be read", code="data.file.unreadable", reason=error.strerror or str(error)
         ) from error
     if not data.startswith(MAGIC):
         if MAGIC.startswith(data) or not any(data):  # killed when it was made

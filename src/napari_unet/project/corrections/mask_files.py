@@ -132,7 +132,7 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(
         f"the mask {path} cannot be read",
         code="data.mask.unreadable",
-        got=reason[:200],
+        reason=reason[:200],
         remedy="restore it from a backup",
     )
 

@@ -200,7 +200,7 @@ class Stroke:
                 bool(before), bool(after), seconds, begun,
             )  # fmt: skip
         except (*BAD_CONTENT, struct.error, zlib.error) as error:
-            raise DataError("a stroke is damaged", code="data.stroke.damaged", got=str(error)) from error
+            raise DataError("a stroke is damaged", code="data.stroke.damaged", reason=str(error)) from error
 
 
 def _planes(array: NDArray[Any]) -> bytes:

@@ -414,7 +414,7 @@ class ImageSource(QObject):  # type: ignore[misc]
             raise DataError(
                 f"{identifier} cannot be shown",
                 code="data.image.unreadable",
-                got=str(error),
+                reason=str(error),
                 remedy="see whether its file can still be read",
             ) from error
         finally:

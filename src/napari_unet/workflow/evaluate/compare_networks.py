@@ -155,7 +155,7 @@ class CompareNetworksTask:
                 raise OutputError(
                     f"{file} cannot be read",
                     code="output.unreadable",
-                    got=str(error),
+                    reason=str(error),
                     remedy="give a new folder",
                 ) from error
             different = [key for key in plan if before.get(key) != plan[key]]

@@ -102,7 +102,7 @@ def content_hash(path: Path) -> str:
         raise DataError(
             f"{path} cannot be read",
             code="data.file.unreadable",
-            got=error.strerror or str(error),
+            reason=error.strerror or str(error),
             remedy="check its permissions",
         ) from error
     return digest.hexdigest()

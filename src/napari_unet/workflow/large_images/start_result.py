@@ -275,7 +275,7 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be removed", code="output.unremovable", got=error.strerror or str(error)
+            f"{path} cannot be removed", code="output.unremovable", reason=error.strerror or str(error)
         ) from error
 
 

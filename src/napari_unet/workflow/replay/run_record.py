@@ -263,7 +263,7 @@ class RunRecord(Settings):
             raise DataError(
                 f"the run record {path} cannot be read",
                 code="data.record.unreadable",
-                got=got or str(error),
+                reason=got or str(error),
                 remedy="give a run record that was saved",
             ) from error
         if not isinstance(content, dict) or content.get("format") != cls.model_fields["format"].default:

@@ -23,9 +23,8 @@ DAMAGE = (
 def _unreadable(name: str, error: BaseException | str) -> DataError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(
-        f"{name} cannot be read as an image",
+        f"{name} cannot be read as an image: {reason[:200]}",
         code="data.image.unreadable",
-        got=reason[:200],
         remedy="copy or download it again",
     )
 
