@@ -873,7 +873,7 @@ def test_a_slice_that_cannot_be_shown_says_so_and_the_next_one_comes(
     dock.session.workspace.select("d [0]")
     click_row(dock, qtbot, "d [2]")
     assert dock.session.workspace.current == "d [2]"
-    sentence = "d [2] cannot be shown: got the disk is gone; see whether its file can still be read"
+    sentence = "d [2] cannot be shown: the disk is gone; see whether its file can still be read"
     assert row_of(dock, "d [2]").problem == sentence
     assert [str(n.message).lower() for n in notifications] == [sentence]
     assert "cannot be shown" in viewer.text_overlay.text
