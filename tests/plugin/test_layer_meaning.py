@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from napari_unet.plugin import export_writer
-from napari_unet.widgets.canvas.layer_images import layer_samples, read_labels
+from napari_unet.widgets.canvas.images.layer_images import layer_samples, read_labels
 
 # Two classes in two and three pieces: 4, 2 pixels and 2, 2, 1 pixels.
 CLASSES = np.array(

@@ -12,7 +12,7 @@ from tifffile import imwrite
 
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.images.layer_images import OURS
 from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.workflow.segment.prediction import Region
 from support.hands import LEFT, click, mask_in_view, pixels_in_view, segment, settled

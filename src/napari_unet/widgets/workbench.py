@@ -22,7 +22,7 @@ from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
-from napari_unet.widgets.canvas.image_source import ImageSource
+from napari_unet.widgets.canvas.images.image_source import ImageSource
 from napari_unet.widgets.canvas.large.large_masks import LargeMasks
 from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.widgets.canvas.layer_images import fits_as_reference, is_ours, opened_data, read_labels
+from napari_unet.widgets.canvas.images.layer_images import (
+    fits_as_reference,
+    is_ours,
+    opened_data,
+    read_labels,
+)
 
 if TYPE_CHECKING:
-    from napari_unet.widgets.canvas.layer_images import LayerReading
+    from napari_unet.widgets.canvas.images.layer_images import LayerReading
 
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
 

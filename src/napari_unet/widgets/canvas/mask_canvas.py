@@ -20,9 +20,10 @@ from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.corner_text import show_corner_text
+from napari_unet.widgets.canvas.images.layer_images import OURS
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.large.lens_watch import LONGEST, PAINTING, SETTLE
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.layer_places import LayerPlaces
 from napari_unet.widgets.canvas.preview_layer import PreviewLayer
 from napari_unet.widgets.canvas.stacks.stack_masks import StackMasks, objects_of
 from napari_unet.widgets.canvas.stroke_watch import StrokeWatch
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.sample import Sample
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.images.image_source import ImageSource
     from napari_unet.widgets.canvas.large.large_masks import LargeMasks
     from napari_unet.widgets.canvas.stacks.mask_stack import MaskStack
 
@@ -68,7 +69,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.image_source = image_source
         self.stacks = StackMasks(session, image_source, self)
         self.mask_layer: Any = None
-        self.preview = PreviewLayer(viewer, session, self.place, self.placement)
+        self.places = LayerPlaces(viewer, image_source)
+        self.preview = PreviewLayer(viewer, session, self.places)
         self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
@@ -389,9 +391,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def _remove_layers(self) -> None:
         """Give way to a mask on disk, which has layers of its own."""
-        for layer in (self.mask_layer,):
-            if layer is not None and layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+        if self.mask_layer is not None and self.mask_layer in self.viewer.layers:
+            self.viewer.layers.remove(self.mask_layer)
 
     def _show_mask(self, identifier: str, mask: NDArray[np.uint8] | None) -> None:
         if identifier != self.session.workspace.current or mask is None:
@@ -440,7 +441,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                     metadata={OURS: "mask"},
                     opacity=0.55,
                     colormap=colours,
-                    **self.placement(shown.ndim),
+                    **self.places.of_new(shown.ndim),
                 )
                 self._listen(self.mask_layer, on=True)
                 keys.bind(self.mask_layer, self._label_keys())
@@ -455,7 +456,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             number = numbering.number_for(chosen) if chosen <= self._classes or chosen == IGNORE else None
             if number not in (None, layer.selected_label):
                 layer.selected_label = number
-            self.place(layer)
+            self.places.lay(layer)
         self.mask_shown.emit()
 
     def _remember_meaning(self) -> None:
@@ -547,36 +548,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def put_below_mask(self, layer: Any) -> None:
         """Move a layer under the mask."""
-        every = self.viewer.layers
         mask = self.large.lens.layer if self.large is not None and self.large.active else self.mask_layer
-        if mask in every and layer in every:
-            every.move(every.index(layer), every.index(mask))
-
-    def placement(self, axes: int, first: tuple[int, int] = (0, 0)) -> dict[str, Any]:
-        """Where a new layer over the current image lies; see ``layer_styles.placement``."""
-        image = self.image_source.layer
-        if image is None or image.ndim < axes:
-            return {}
-        return layer_styles.placement(image, axes, first)
-
-    def place(self, layer: Any, first: tuple[int, int] = (0, 0)) -> None:
-        """Lay a layer over the current image, with its first pixel at a row and column of that."""
-        image = self.image_source.layer
-        if image is not None and image.ndim >= layer.ndim:
-            layer_styles.place_over(layer, image, first)
-            self._rise_over(image)
-
-    def _rise_over(self, image: Any) -> None:
-        """Move our layers above an image that was opened after them, and take the mask to hand."""
-        every = self.viewer.layers
-        if image not in every:
-            return
-        place = max(every.index(one) for one in (image, *self.image_source.layers_of_image()) if one in every)
-        hidden = [n for n in range(place) if OURS in every[n].metadata]
-        if hidden:
-            every.move_multiple(hidden, place + 1)
-            if self.mask_layer in every:
-                every.selection.active = self.mask_layer
+        self.places.put_below(layer, mask)
 
     def _listen(self, layer: Any, *, on: bool) -> None:
         self._watch.listen(layer, on=on)

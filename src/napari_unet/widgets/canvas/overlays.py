@@ -16,7 +16,7 @@ from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.quality.disagreement import Disagreement
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.layer_images import OURS, is_reference
+from napari_unet.widgets.canvas.images.layer_images import OURS, is_reference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,7 +196,7 @@ class Overlays(QObject):  # type: ignore[misc]
         elif layer.data is not values:
             layer.data = values
         layer.visible = True
-        self.canvas.place(layer)
+        self.canvas.places.lay(layer)
 
     def _remove_hidden(self) -> None:
         for kind, layer in self.layers.items():
@@ -205,7 +205,7 @@ class Overlays(QObject):  # type: ignore[misc]
                 layer_styles.remove_layer(self.viewer, layer)
 
     def _add(self, kind: str, values: NDArray[np.generic]) -> Any:
-        about = {"name": NAMES[kind], "metadata": {OURS: kind}, **self.canvas.placement(2)}
+        about = {"name": NAMES[kind], "metadata": {OURS: kind}, **self.canvas.places.of_new(2)}
         if kind == "probabilities":
             layer = self.viewer.add_image(
                 values,

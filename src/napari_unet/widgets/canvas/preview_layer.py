@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.images.layer_images import OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.layer_places import LayerPlaces
 
 
 class PreviewLayer:
@@ -24,10 +23,8 @@ class PreviewLayer:
         Gets the layer.
     session : Session
         Says which image is current, and whether something is learned.
-    place : callable
-        (layer) -> None: lays a layer over the current image.
-    placement : callable
-        (axes) -> where a new layer over the last axes of that image lies.
+    places : LayerPlaces
+        Lays the layer over the current image.
 
     Attributes
     ----------
@@ -35,17 +32,11 @@ class PreviewLayer:
         There is one while there is a preview.
     """
 
-    def __init__(
-        self,
-        viewer: Any,
-        session: Session,
-        place: Callable[[Any], None],
-        placement: Callable[[int], dict[str, Any]],
-    ) -> None:
+    def __init__(self, viewer: Any, session: Session, places: LayerPlaces) -> None:
         self.viewer = viewer
         self.session = session
         self.layer: Any = None
-        self._place, self._placement = place, placement
+        self.places = places
 
     def show(self, preview: Any) -> None:
         """Outline what the network makes of the current image; of another one nothing is shown."""
@@ -57,7 +48,7 @@ class PreviewLayer:
             self._add(found)
         else:
             self.layer.data = found
-        self._place(self.layer)
+        self.places.lay(self.layer)
 
     def _add(self, found: Any) -> None:
         active = self.viewer.layers.selection.active
@@ -68,7 +59,7 @@ class PreviewLayer:
             metadata={OURS: "preview"},
             colormap=colours,
             opacity=1.0,
-            **self._placement(found.ndim),
+            **self.places.of_new(found.ndim),
         )
         self.layer.contour = 1
         self.layer.editable = False

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.images.layer_images import OURS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class StrokePreview(QObject):  # type: ignore[misc]
                 metadata={OURS: "preview"},
                 opacity=0.85,
                 colormap=layer_styles.class_colormap(classes),
-                **self.canvas.placement(lines.ndim, self.session.strokes.origin),
+                **self.canvas.places.of_new(lines.ndim, self.session.strokes.origin),
             )
             self.layer.editable = False
             if active in self.viewer.layers:
@@ -87,7 +87,7 @@ class StrokePreview(QObject):  # type: ignore[misc]
         else:
             self.layer.data = lines
             layer_styles.use_colours(self.layer, False, classes)
-        self.canvas.place(self.layer, self.session.strokes.origin)
+        self.canvas.places.lay(self.layer, self.session.strokes.origin)
         self.canvas.put_below_mask(self.layer)
 
     def _on_current(self, identifier: str) -> None:

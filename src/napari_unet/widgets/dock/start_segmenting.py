@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.widgets.canvas.layer_images import view_of
+from napari_unet.widgets.canvas.images.layer_images import view_of
 from napari_unet.widgets.parts.preferences import read_preferences
 from napari_unet.workflow.segment.prediction import Region
 
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.images.image_source import ImageSource
     from napari_unet.widgets.canvas.large.large_masks import LargeMasks
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
     from napari_unet.widgets.parts.preferences import Preferences

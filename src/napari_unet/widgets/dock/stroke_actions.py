@@ -8,7 +8,7 @@ from napari_unet.widgets.canvas.large.large_masks import brush_for
 
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.images.image_source import ImageSource
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
     from napari_unet.widgets.segment.segment_panel import SegmentPanel
     from napari_unet.widgets.strokes.strokes_row import StrokesRow

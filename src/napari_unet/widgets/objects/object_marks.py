@@ -9,8 +9,8 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.images.layer_images import OURS
 from napari_unet.widgets.canvas.large.lens_watch import PAINTING
-from napari_unet.widgets.canvas.layer_images import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

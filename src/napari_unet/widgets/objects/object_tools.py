@@ -18,8 +18,8 @@ from napari_unet.inference.edits.object_edits import (
     split_objects,
 )
 from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.images.layer_images import OURS
 from napari_unet.widgets.canvas.large.lens_watch import PAINTING
-from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.parts import keys
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.images.layer_images import OURS
 from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.widgets.parts.words import count

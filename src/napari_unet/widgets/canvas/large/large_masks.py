@@ -14,9 +14,9 @@ from napari_unet.session.disk_masks import LargeImageWishes
 from napari_unet.session.images.layer_metadata import LARGE_MASK_KEY
 from napari_unet.settings import LargeImageSettings
 from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.images.layer_images import OURS, image_shape, view_of
 from napari_unet.widgets.canvas.large.lens import Lens, fits
 from napari_unet.widgets.canvas.large.mask_levels import LazyObjects, StrokeLevel
-from napari_unet.widgets.canvas.layer_images import OURS, image_shape, view_of
 from napari_unet.widgets.parts.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.project.corrections.stroke import Box
     from napari_unet.session.session import Session
     from napari_unet.settings import InferenceSettings
-    from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.images.image_source import ImageSource
     from napari_unet.workflow.segment.prediction import Region
 
 WHOLE = "large mask"  # what the layer that shows all of such a mask says of itself

@@ -17,9 +17,9 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.images.layer_metadata import LARGE_MASK_KEY
 from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.images.layer_images import OURS
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.large.lens_watch import PAINTING, LensWatch
-from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.parts import keys
 
 if TYPE_CHECKING:

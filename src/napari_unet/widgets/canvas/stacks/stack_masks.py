@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_unet.session.images.collection import Collection
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.images.image_source import ImageSource
     from napari_unet.widgets.canvas.stacks.mask_stack import Index, Key
     from napari_unet.widgets.canvas.stacks.slice_place import SlicePlace
 
@@ -98,7 +98,7 @@ class StackMasks(QObject):  # type: ignore[misc]
         return place, known[1]
 
     def _sides(self, layer: Any) -> tuple[int, int]:
-        from napari_unet.widgets.canvas.layer_images import image_shape
+        from napari_unet.widgets.canvas.images.layer_images import image_shape
 
         return image_shape(layer)[:2]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari_unet.data.volumes.said_voxel_size import voxel_size_of
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.session.images.volume_rows import FILES, count_numbered
-from napari_unet.widgets.canvas.layer_channels import MOST_UNSAID
-from napari_unet.widgets.canvas.layer_images import full_resolution, opened_data
+from napari_unet.widgets.canvas.images.layer_channels import MOST_UNSAID
+from napari_unet.widgets.canvas.images.layer_images import full_resolution, opened_data
 from napari_unet.widgets.canvas.volumes.volume_layers import (
     answer,
     axis_of_slices,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.session.images.collection import Collection
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.whole_in_view import WholeInView
+    from napari_unet.widgets.canvas.images.whole_in_view import WholeInView
 
 
 class StackLayers(Protocol):

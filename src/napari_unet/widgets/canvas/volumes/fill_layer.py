@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.images.layer_images import OURS
 
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
@@ -69,14 +69,14 @@ class FillLayer(QObject):  # type: ignore[misc]
                 metadata={OURS: "fill"},
                 opacity=1.0,
                 colormap=layer_styles.fill_colormap(),
-                **self.canvas.placement(labels.ndim),
+                **self.canvas.places.of_new(labels.ndim),
             )
             self._on_view()
         else:
             self.layer.data = labels
         if active in self.viewer.layers:
             self.viewer.layers.selection.active = active
-        self.canvas.place(self.layer)
+        self.canvas.places.lay(self.layer)
         self.layer.editable = False
 
     def _on_view(self, event: Any = None) -> None:

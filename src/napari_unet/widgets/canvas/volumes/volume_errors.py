@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from napari_unet.evaluation.error_map import error_map
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.images.layer_images import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,13 +90,13 @@ class VolumeErrors(QObject):  # type: ignore[misc]
                 name="errors in 3D",
                 metadata={OURS: "errors"},
                 colormap=layer_styles.error_colormap(),
-                **self.canvas.placement(labels.ndim),
+                **self.canvas.places.of_new(labels.ndim),
             )
             if active in self.viewer.layers:
                 self.viewer.layers.selection.active = active
         else:
             self.layer.data = labels
-        self.canvas.place(self.layer)
+        self.canvas.places.lay(self.layer)
         self.layer.editable = False
         if self.canvas.mask_layer is not None:
             self.canvas.mask_layer.visible = False

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.data.volumes.voxel_size import read_voxel_size
 from napari_unet.errors import WorkbenchError
-from napari_unet.widgets.canvas.layer_channels import TIFF, channel_axis
+from napari_unet.widgets.canvas.images.layer_channels import TIFF, channel_axis
 
 if TYPE_CHECKING:
     from napari_unet.data.volumes.voxel_size import VoxelSize

@@ -16,7 +16,7 @@ from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
-from napari_unet.widgets.canvas.layer_channels import channel_axis, channels_in, name_of
+from napari_unet.widgets.canvas.images.layer_channels import channel_axis, channels_in, name_of
 from napari_unet.workflow.inputs.image_reference import OPENED_FROM, HeldVolume
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.widgets.canvas.layer_images import image_shape, is_image, view_of
+from napari_unet.widgets.canvas.images.layer_images import image_shape, is_image, view_of
 from napari_unet.widgets.canvas.layer_styles import camera_of
 
 LOOK, LOOKS = 100, 15  # milliseconds between two looks whether the image fits next to a new dock; how many

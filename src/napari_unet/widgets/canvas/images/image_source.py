@@ -13,29 +13,29 @@ from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
 from napari_unet.widgets.canvas.chosen_reference import ChosenReference
-from napari_unet.widgets.canvas.current_channels import CurrentChannels
-from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
-from napari_unet.widgets.canvas.layer_channels import (
+from napari_unet.widgets.canvas.images.current_channels import CurrentChannels
+from napari_unet.widgets.canvas.images.image_in_one_layer import show_in_one_layer
+from napari_unet.widgets.canvas.images.layer_channels import (
     channel_axis,
     channels_in,
     find_channels,
     images_of,
     name_of,
 )
-from napari_unet.widgets.canvas.layer_images import (
+from napari_unet.widgets.canvas.images.layer_images import (
     full_resolution,
     image_shape,
     is_image,
     layer_samples,
     opened_data,
 )
+from napari_unet.widgets.canvas.images.whole_in_view import WholeInView, extent_of
 from napari_unet.widgets.canvas.stacks.slice_place import SlicePlace, slice_depth
 from napari_unet.widgets.canvas.volumes.current_stack import CurrentStack
 from napari_unet.widgets.canvas.volumes.volume_layers import (
     answer,
     is_volume,
 )
-from napari_unet.widgets.canvas.whole_in_view import WholeInView, extent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

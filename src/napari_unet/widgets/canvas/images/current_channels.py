@@ -9,14 +9,14 @@ from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.files.pages import PageLoader, header_of_loader
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.images.image_channels import ImageChannels
-from napari_unet.widgets.canvas.layer_channels import (
+from napari_unet.widgets.canvas.images.layer_channels import (
     channel_axis,
     channels_in,
     might_be_channels,
     take_as_channels,
     take_as_images,
 )
-from napari_unet.widgets.canvas.layer_images import full_resolution, opened_data
+from napari_unet.widgets.canvas.images.layer_images import full_resolution, opened_data
 
 if TYPE_CHECKING:
     from napari_unet.session.session import Session

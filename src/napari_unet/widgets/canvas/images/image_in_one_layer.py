@@ -9,7 +9,7 @@ import numpy as np
 from napari_unet.data.files.channels import read_whole
 from napari_unet.errors import DataError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
-from napari_unet.widgets.canvas.layer_images import is_image, opened_data
+from napari_unet.widgets.canvas.images.layer_images import is_image, opened_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
