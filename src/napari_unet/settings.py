@@ -333,9 +333,9 @@ class TrainingSettings(Settings):
     tune_threshold: bool = Field(
         False,
         title="Tune threshold",
-        description="Choose threshold, smallest piece and depth of cores on validation images, given three "
-        "groups of them. A change must gain more than one standard error of the score: the competition's, "
-        "AP of objects, or IoU",
+        description="Choose threshold, smallest piece and, with borders, the depth of cores on validation "
+        "images, given three groups of them. A change must gain more than one standard error of the score: "
+        "the competition's, AP of objects, or IoU",
     )
     split_by_group: bool = Field(
         True, title="Split by group", description="Keep subjects, mosaics, sequences together"
@@ -460,7 +460,10 @@ class InferenceSettings(Settings):
         "membranes; 0 is none",
     )
     core: Fraction = Field(
-        0.5, title="Core", description="Depth, by the network's output, from which a pixel is of a core"
+        0.5,
+        title="Core",
+        description="Of networks that learn borders, or see in three dimensions: depth, by their output, "
+        "from which a pixel is of a core",
     )
 
 

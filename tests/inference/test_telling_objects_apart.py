@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from skimage.morphology import reconstruction
 
-from napari_unet.inference.objects import find_objects, split_outputs
+from napari_unet.inference.objects import filled_up, find_objects, split_outputs
 from napari_unet.settings import InferenceSettings
 
 
@@ -45,13 +46,64 @@ def test_a_border_cuts_where_it_is() -> None:
     assert (found > 0).all()
 
 
-def test_a_core_that_is_too_shallow_cuts_nothing() -> None:
-    mask, _, depth = two_discs()
-    saddle = 0.3  # the discs meet 7 pixels from either middle: depth 1 - 7 / 8 there
-    assert find_objects(mask, how("learned", 0.05), separation=depth, separation_kind="distance").max() == 1
-    assert find_objects(mask, how("learned", saddle), separation=depth, separation_kind="distance").max() == 2
-    # Nothing is as deep as 1: every piece is whole.
-    assert find_objects(mask, how("learned", 1.0), separation=depth, separation_kind="distance").max() == 1
+@pytest.mark.parametrize(("left", "neck", "right", "objects"), [
+    (0.92, 0.76, 0.9, 1),  # 0.14 from the neck up to the lower side
+    (0.92, 0.74, 0.9, 2),  # 0.16
+    (0.9, 0.36, 0.5, 1),  # the lower side decides, however deep the other
+    (0.9, 0.34, 0.5, 2),
+    (0.1, 0.0, 0.09, 1),  # nothing rises enough: the piece is whole
+])  # fmt: skip
+def test_a_neck_cuts_where_both_sides_are_deeper(
+    left: float, neck: float, right: float, objects: int
+) -> None:
+    # Parts so wide that smoothing, which mixes 4 pixels either way, changes the middle of none.
+    depth = np.repeat(np.float32([left, neck, right]), 12)[None].repeat(20, axis=0)
+    found = find_objects(
+        np.ones((20, 36), np.uint8), how("learned"), separation=depth, separation_kind="distance"
+    )
+    assert found.max() == objects
+    if objects == 2:
+        assert (found[:, :12] == 1).all()
+        assert (found[:, 24:] == 2).all()
+
+
+@pytest.mark.parametrize(("share", "objects"), [(0.35, 1), (0.45, 2)])
+def test_how_far_from_borders_cores_begin_is_a_setting(share: float, objects: int) -> None:
+    mask = np.ones((5, 11), np.uint8)
+    border = np.zeros((5, 11), np.float32)
+    border[:, 5] = 0.6  # so 0.4 is left of a probability of 1
+    found = find_objects(mask, how("learned", share), mask[..., None].astype(np.float32), border, "border")
+    assert found.max() == objects
+
+
+def winding() -> tuple[np.ndarray, np.ndarray]:
+    """A height with one way of 200 pixels through it, and a seed at its beginning."""
+    height = np.zeros((19, 21), np.float32)
+    height[::2] = 0.5
+    height[1::4, -1] = height[3::4, 0] = 0.5
+    seeds = np.zeros_like(height)
+    seeds[0, 0] = 0.4
+    return height, seeds
+
+
+@pytest.mark.parametrize("most", [0, 8, 400])
+def test_seeds_spread_as_far_as_the_height_lets_them(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_unet.inference.objects.MOST_STEPS", most)
+    height, seeds = winding()
+    np.testing.assert_array_equal(filled_up(height, seeds), np.where(height > 0, np.float32(0.4), 0))
+    height[10, 7] = 0.3  # a place that lets no more through
+    found = filled_up(height, seeds)
+    assert {found[10, 8], found[10, 6]} == {np.float32(0.4), np.float32(0.3)}
+    assert found[18, 0] == found[18, 20] == np.float32(0.3)
+
+
+@given(data=st.data())
+def test_seeds_spread_as_scikit_image_spreads_them(data: st.DataObject) -> None:
+    unit = st.floats(0, 1, width=32)
+    height = data.draw(arrays(np.float32, (7, 9), elements=unit))
+    seeds = data.draw(arrays(np.float32, (7, 9), elements=unit))
+    expected = reconstruction(np.minimum(seeds, height), height, method="dilation")
+    np.testing.assert_array_equal(filled_up(height, seeds), expected)
 
 
 def test_probability_parts_at_its_saddle() -> None:

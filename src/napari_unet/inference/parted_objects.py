@@ -15,13 +15,14 @@ import numpy as np
 from napari_unet.inference.agglomeration import NEAR, may_be_core, over_borders
 from napari_unet.inference.joined import PartPieces, join, number_part, pieces_of_part
 from napari_unet.inference.objects import (
+    RISE_OF_DEPTH,
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
     UNKNOWN,
+    border_cores,
     distance_within,
     filled_up,
     flood,
-    learned_cores,
     lowered,
     smoothed,
 )
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     ReadCores = Callable[[slice, slice], tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]]
     Sides = tuple[bool, bool, bool, bool]
 
-EDGE = 12  # pixels from where an image is cut off in which learned cores may be others: smoothing, specks
+EDGE = 12  # pixels from where an image is cut off in which cores between borders may be others: specks
 SMOOTHED = 4  # pixels that smoothing mixes, either way
 AROUND = 64  # pixels that are looked at around a part at first
 
@@ -106,7 +107,7 @@ class ObjectWay:
     kind : str
         What the separation was trained to be, "distance" or "border".
     core : float
-        Of learned ways: depth from which a pixel is of a core.
+        Of learned borders: depth from which a pixel is of a core.
     join : float
         Of "agglomerate": mean probability along a common border from which on two fragments are one.
     """
@@ -132,8 +133,11 @@ class ObjectWay:
             return np.zeros(inside.shape, np.float32), np.zeros_like(inside), np.ones_like(inside)
         if self.how == "learned":
             assert separation is not None
-            height, cores = learned_cores(inside, probability, separation, self.kind, self.core)
-            return height, cores, ~window.near_cut(EDGE)
+            if self.kind == "border":
+                height, cores = border_cores(inside, probability, separation, self.core)
+                return height, cores, ~window.near_cut(EDGE)
+            height = smoothed(separation)
+            return certain_maxima(inside, height, height, window.near_cut(SMOOTHED), 1.0, RISE_OF_DEPTH)
         if self.how == "probability":
             assert probability is not None
             height = smoothed(probability)
@@ -258,7 +262,7 @@ def look_for_cores(
     numbers : numpy.ndarray
         (Y, X) int32 of the part: its cores, 0 none.
     """
-    margin = 2 * EDGE if way.how == "learned" else AROUND
+    margin = 2 * EDGE if way.how == "learned" and way.kind == "border" else AROUND
     while True:
         window = Window.around(rows, columns, margin, shape)
         mask, probabilities, separation = read(window.rows, window.columns)

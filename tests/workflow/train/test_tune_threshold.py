@@ -106,19 +106,16 @@ def test_a_piece_that_belongs_there_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     assert (found.score, found.value, found.settings.minimum_size) == ("competition", 1.0, 0)
 
 
-def test_objects_choose_the_depth_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_choose_how_far_from_borders_cores_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[5:15, 2:18] = 1
     objects = labels.astype(np.int32)
     objects[:, 10:][objects[:, 10:] > 0] = 2
     model, dataset, results = one_class("dsb2018", [ReferenceMask(labels, objects=objects)], [labels * 0.97])
-    depth = np.zeros(SHAPE, np.float32)
-    depth[6:14, 3:17] = 0.45  # the neck: one core at 0.3 and 0.4, two above
-    depth[7:13, 3:9] = depth[7:13, 11:17] = 0.9
-    results = [
-        Segmentation(r.sample, r.mask, r.probabilities, r.settings, depth, "distance") for r in results
-    ]
-    model.recipe = Recipe.model_validate({"network": {"separation": "distance"}})
+    border = np.full(SHAPE, 0.05, np.float32)
+    border[:, 9:11] = 0.55  # so 0.44 is left of 0.97: one core at 0.3 and 0.4, two above
+    results = [Segmentation(r.sample, r.mask, r.probabilities, r.settings, border, "border") for r in results]
+    model.recipe = Recipe.model_validate({"network": {"separation": "border"}})
     found = tuned(monkeypatch, model, dataset, results)
     assert found.settings.core >= 0.5
     assert (found.score, found.value) == ("competition", 1.0)

@@ -108,7 +108,7 @@ def tune_threshold(
             break
     judge = _Judge(model, validation.format, segmented)
     chosen = untouched.model_copy(update={"minimum_size": 0})
-    if model.recipe.network.separation != "none" and judge.objects:
+    if model.recipe.network.separation == "border" and judge.objects:
         chosen = judge.best(chosen, "core", CORES)
     chosen = judge.best(chosen, "threshold", THRESHOLDS)
     if model.recipe.network.presence:
