@@ -71,9 +71,10 @@ def find_objects(
     (Meyer, Beucher 1990, doi:10.1016/1047-3203(90)90014-M). Cores are
 
     - learned border: connected pixels whose probability times (1 - border) is above ``core``;
-    - learned distance, probability, shape: regional maxima of the smoothed output, of the smoothed
-      probability, or of the distance to the mask's edge, that rise 0.15, 0.1, or one pixel, above the saddle
-      to a higher one;
+    - learned distance: regional maxima of the smoothed output that rise 0.15 above the saddle to a higher
+      one;
+    - probability, shape: the same of the smoothed probability, and of the distance to the mask's edge, that
+      rise 0.1, and one pixel;
     - agglomerate: as of shape, of the sure pixels alone, see ``agglomeration.may_be_core``.
 
     A piece of the mask without a core is an object of its own. Those of "agglomerate" are joined afterwards,
