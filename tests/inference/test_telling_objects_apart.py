@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,9 +88,12 @@ def winding() -> tuple[np.ndarray, np.ndarray]:
     return height, seeds
 
 
-@pytest.mark.parametrize("most", [0, 8, 400])
-def test_seeds_spread_as_far_as_the_height_lets_them(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_unet.inference.objects.MOST_STEPS", most)
+@pytest.mark.parametrize(("most", "side"), [(0, 256), (64, 256), (1, 5), (64, 5)])
+def test_seeds_spread_as_far_as_the_height_lets_them(
+    most: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.inference.objects.MOST_ROUNDS", most)
+    monkeypatch.setattr("napari_unet.inference.objects.SQUARE", side)
     height, seeds = winding()
     np.testing.assert_array_equal(filled_up(height, seeds), np.where(height > 0, np.float32(0.4), 0))
     height[10, 7] = 0.3  # a place that lets no more through
@@ -97,13 +102,15 @@ def test_seeds_spread_as_far_as_the_height_lets_them(most: int, monkeypatch: pyt
     assert found[18, 0] == found[18, 20] == np.float32(0.3)
 
 
+@pytest.mark.parametrize("side", [3, 256])
 @given(data=st.data())
-def test_seeds_spread_as_scikit_image_spreads_them(data: st.DataObject) -> None:
+def test_seeds_spread_as_scikit_image_spreads_them(side: int, data: st.DataObject) -> None:
     unit = st.floats(0, 1, width=32)
     height = data.draw(arrays(np.float32, (7, 9), elements=unit))
     seeds = data.draw(arrays(np.float32, (7, 9), elements=unit))
     expected = reconstruction(np.minimum(seeds, height), height, method="dilation")
-    np.testing.assert_array_equal(filled_up(height, seeds), expected)
+    with mock.patch("napari_unet.inference.objects.SQUARE", side):
+        np.testing.assert_array_equal(filled_up(height, seeds), expected)
 
 
 def test_probability_parts_at_its_saddle() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,9 @@ RISE_OF_SHAPE = 1.0  # pixels that a neck is narrower than the objects on both i
 RISE_OF_PROBABILITY = 0.1
 RISE_OF_DEPTH = 0.15  # by a network's output, which is 1 in the middle of every object
 SMALLEST_CORE = 4  # pixels; what is smaller is noise in a network's borders
+SQUARE = 256  # pixels: side of the squares in which seeds spread
 STEPS = 8  # of spreading between two looks whether anything changed
-MOST_STEPS = 400  # of spreading over whole rows at once; what winds further is spread pixel by pixel
+MOST_LOOKS, MOST_ROUNDS = 64, 64  # in a square, and at all squares; what winds further spreads pixel by pixel
 FIRST = 2.0**40  # below all heights: markers grow before anything else, in the order of rows
 UNKNOWN = np.iinfo(np.int32).max
 NOWHERE = 1e6  # pixels to the edge of a mask that has none
@@ -273,31 +275,48 @@ def lowered(inside: NDArray[np.bool_], height: NDArray[np.float32], rise: float)
 
 def filled_up(height: NDArray[np.float32], seeds: NDArray[np.float32]) -> NDArray[np.float32]:
     """The seeds, spread downhill and level under the height (morphological reconstruction)."""
+    spread = np.minimum(seeds, height)
+    if height.ndim == 2 and _has_spread(spread, height):
+        return spread
     from skimage.morphology import reconstruction
 
-    spread = np.minimum(seeds, height)
-    if height.ndim == 2:
-        spread, done = _spread(spread, height)
-        if done:
-            return spread
     return np.asarray(reconstruction(spread, height, method="dilation"), np.float32)
 
 
-def _spread(seeds: NDArray[np.float32], height: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
-    """Seeds spread by so many pixels, which all pixels do at once; and whether that is as far as they come.
+def _has_spread(seeds: NDArray[np.float32], height: NDArray[np.float32]) -> bool:
+    """Spread seeds in place, square by square, until none changes; whether that was soon enough.
 
-    Pixel by pixel takes ten times as long or more, unless ways are very long.
+    In a square all pixels take a step at once. Pixel by pixel takes ten times as long, unless ways wind.
     """
+    rows, columns = (range(-(-size // SQUARE)) for size in height.shape)
+    waiting = set(itertools.product(rows, columns))
+    for _ in range(MOST_ROUNDS):
+        now, waiting = sorted(waiting), set()
+        for row, column in now:
+            place = tuple(slice(max(n * SQUARE - 1, 0), (n + 1) * SQUARE + 1) for n in (row, column))
+            if _spread_within(seeds[place], height[place]):
+                around = itertools.product(range(row - 1, row + 2), range(column - 1, column + 2))
+                waiting.update((y, x) for y, x in around if y in rows and x in columns)
+        if not waiting:
+            return True
+    return False
+
+
+def _spread_within(seeds: NDArray[np.float32], height: NDArray[np.float32]) -> bool:
+    """Spread seeds in place until nothing changes, or for a while; whether anything did."""
     import cv2
 
-    around = np.ones((3, 3), np.uint8)
-    for _ in range(0, MOST_STEPS, STEPS):
-        before = seeds
-        for _ in range(STEPS):
-            seeds = np.minimum(np.asarray(cv2.dilate(seeds, around), np.float32), height)
+    around, wider = np.ones((3, 3), np.uint8), np.empty(seeds.shape, np.float32)
+    steps = 1  # most squares have changed for the last time
+    for taken in range(MOST_LOOKS):
+        before = seeds.copy()
+        for _ in range(steps):
+            cv2.dilate(seeds, around, dst=wider)
+            np.minimum(wider, height, out=seeds)
         if np.array_equal(seeds, before):
-            return seeds, True
-    return seeds, False
+            return taken > 0
+        steps = STEPS
+    return True
 
 
 def _grow(

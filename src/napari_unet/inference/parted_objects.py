@@ -197,12 +197,12 @@ def certain_maxima(
     """
     low = np.where(inside & ~beyond, low, 0).astype(np.float32)
     high = np.where(inside, np.where(beyond, np.float32(highest), high), 0).astype(np.float32)
-    least = low - filled_up(low, lowered(inside, low, rise))
-    seeds = np.where(beyond, high, lowered(inside, high, rise))
-    most = high - filled_up(high, seeds)
-    cores = (most >= rise) & inside
-    certain = (low == high) & (cores == ((least >= rise) & inside))
-    return low, cores, certain
+    filled = filled_up(low, lowered(inside, low, rise))
+    least = (low - filled >= rise) & inside
+    # What is filled already is filled under a higher height, too: little is left to spread.
+    np.maximum(filled, np.where(beyond, high, lowered(inside, high, rise)), out=filled)
+    cores = (high - filled_up(high, filled) >= rise) & inside
+    return low, cores, (low == high) & (cores == least)
 
 
 def _distance(inside: NDArray[np.bool_], cut: Sides, *, closed: bool) -> NDArray[np.float32]:
