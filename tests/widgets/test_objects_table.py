@@ -95,7 +95,7 @@ def test_the_dock_counts_and_the_table_measures(
     assert dialog.words.text() == f"<b>{words}</b> in five"
     heading = dialog.model.columns.index("confidence")
     tip = dialog.model.headerData(heading, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
-    assert tip.endswith("Measured on 1,166 objects of 24 validation images")
+    assert tip.endswith("Measured on 1,172 objects of 24 validation images")
     # Each disc is found in its place, with the pixels that it has on the canvas.
     labels = np.asarray(dock.canvas.mask_layer.data)
     for (y, x), _ in DISCS:
