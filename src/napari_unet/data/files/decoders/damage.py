@@ -23,8 +23,9 @@ DAMAGE = (
 def _unreadable(name: str, error: BaseException | str) -> DataError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(
-        f"{name} cannot be read as an image: {reason[:200]}",
+        f"{name} cannot be read as an image",
         code="data.image.unreadable",
+        reason=reason[:200],
         remedy="copy or download it again",
     )
 
