@@ -7,7 +7,7 @@
 DSB2018 is stage1_train of the 2018 Data Science Bowl (BBBC038, CC0), USGRA_SEG the folder with images/ and
 masks/ of usgra-seg (CC-BY 4.0), FIB_MEDULLA that with images/, masks/ and bodies/ of fib-medulla (CC-BY). A
 run that was stopped resumes. The split is drawn by kind of image, or by blocks of slices, and written before
-anything is trained. Threshold, depth of cores and smallest size, or join, are chosen on validation images;
+anything is trained. Threshold, least depth and smallest size, or join, are chosen on validation images;
 held-out images are scored in the end and decide nothing.
 
 `--init` starts from the weights of an earlier run: the split is drawn by the same seed, so what is held out
@@ -72,10 +72,6 @@ SETTINGS = {
     ),
 }  # fmt: skip
 VOLUMES = {"membranes-3d"}  # of which cells are scored in three dimensions
-
-# Nuclei of images at a quarter of the size are below what is a speck at full size: chosen on the validation
-# images at both sizes, by robustness.py --part validation --minimum-size.
-SMALLEST = {"nuclei": 8}
 
 
 def kind(image: np.ndarray) -> str:
@@ -180,8 +176,6 @@ def finish(name: str, model: Model, dataset: Dataset, data: Path, out: Path) -> 
     else:
         tuned = tune_threshold(model, dataset.subset(model.provenance["split"]["validation"]))
         settings, chosen_by = tuned.settings, tuned.to_json()
-    if name in SMALLEST:
-        settings = settings.model_copy(update={"minimum_size": SMALLEST[name]})
     model.recipe = model.recipe.model_copy(update={"inference": settings})
     model.classes = CLASSES[name]
     model.provenance["looks"] = looks_of(dataset.subset(model.provenance["split"]["train"]))

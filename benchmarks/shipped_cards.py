@@ -23,8 +23,8 @@ ABOUT: dict[str, dict[str, Any]] = {
         "--work WORK --out OUT",
         "limits": [
             "Tissue sections with nuclei that lie on top of one another: borders are guesses.",
-            "Nuclei below 3 or above 200 pixels across: scale the image first. In images above 33 megapixels "
-            "no other scale is looked for; there it is below 6 or above 80.",
+            "Nuclei below 3 or above 200 pixels across: scale the image first. No image is enlarged beyond "
+            "33 megapixels, so in larger ones nuclei below 6 pixels are missed.",
             "Colour is not looked at: the image is made grey, so a stain that differs from the ground "
             "in hue alone is not seen.",
             "Images in which little but debris or out-of-focus light is to be seen get false nuclei.",

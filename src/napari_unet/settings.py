@@ -428,6 +428,12 @@ class InferenceSettings(Settings):
         description="Images that hold anything with a smaller probability, by a network with presence, get "
         "an empty mask; 0: none",
     )
+    least_depth: Fraction = Field(
+        0.0,
+        title="Least depth",
+        description="Pieces of a mask that are nowhere deeper, by a network with separation=distance, are "
+        "specks and become background; 0: none",
+    )
     find_scale: bool = Field(
         False,
         title="Find the scale",
@@ -465,6 +471,11 @@ class InferenceSettings(Settings):
         description="Of networks that learn borders, or see in three dimensions: depth, by their output, "
         "from which a pixel is of a core",
     )
+
+    def asks_depth(self, network: NetworkSettings) -> bool:
+        """Whether a least depth counts: in images, by a network that learned depths in objects."""
+        in_images = network.dimensions == "2d" and not self.orthogonal
+        return self.least_depth > 0 and network.separation == "distance" and in_images
 
 
 class LargeImageSettings(Settings):

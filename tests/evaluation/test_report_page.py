@@ -218,6 +218,31 @@ def test_the_methods_paragraph_cites_what_was_used() -> None:
     assert cited == set(range(1, len(works) + 1))
 
 
+@pytest.mark.parametrize(
+    ("inference", "separation", "words"),
+    [
+        ({}, "distance", "thresholded at 0.5."),
+        ({"least_depth": 0.45}, "border", "thresholded at 0.5."),
+        (
+            {"least_depth": 0.45},
+            "distance",
+            "thresholded at 0.5, and pieces nowhere deeper than 0.45 by its output were dropped.",
+        ),
+        (
+            {"least_depth": 0.45, "minimum_size": 8},
+            "distance",
+            "and pieces nowhere deeper than 0.45 by its output or of fewer than 8 pixels were dropped.",
+        ),
+    ],
+)
+def test_the_methods_paragraph_says_which_pieces_are_dropped(
+    inference: dict[str, float], separation: str, words: str
+) -> None:
+    recipe = Recipe.model_validate({"network": {"separation": separation}, "inference": inference})
+    text, _ = methods(findings().evaluation, recipe, {}, "program 1", "salt")
+    assert words in text
+
+
 def test_the_methods_paragraph_names_whose_weights_were_started_from() -> None:
     weights = {"title": "ImageNet weights of EfficientNet-Lite0", "source": "arXiv:1905.11946"}
     text, works = methods(findings().evaluation, Recipe(), {"pretrained": weights}, "program 1", "salt")

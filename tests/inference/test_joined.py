@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.inference.joined import drop_small, join, look_at_part
-from napari_unet.inference.postprocess import connected_objects, remove_small
+from napari_unet.inference.postprocess import connected_objects, find_specks, remove_small
 
 
 def parts_of(mask: np.ndarray, side: int) -> dict[tuple[int, int], np.ndarray]:
@@ -36,6 +36,19 @@ def test_small_pieces_are_those_of_the_whole(seed: int, side: int, share: float,
     found, count = dropped(mask, side, minimum)
     np.testing.assert_array_equal(found, remove_small(mask, minimum))
     assert count == connected_objects(mask).max(initial=0)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 9), st.floats(0.1, 0.6), st.floats(0.5, 0.99))
+def test_specks_are_those_of_the_whole(seed: int, side: int, share: float, least: float) -> None:
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 25, 2))
+    mask = np.where(rng.random(shape) < share, rng.integers(1, 3, shape), 0).astype(np.uint8)
+    depth = rng.random(shape).astype(np.float32)
+    parts, depths = parts_of(mask, side), parts_of(depth, side)
+    joined = join({place: look_at_part(part, depths[place] > least) for place, part in parts.items()})
+    expected = parts_of(np.where(find_specks(mask, depth, least), 0, mask), side)
+    for place, part in parts.items():
+        np.testing.assert_array_equal(drop_small(part, joined.areas[place], 0), expected[place])
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import arrays
 
 from napari_unet.inference.postprocess import (
     connected_objects,
+    fade_specks,
     fill_enclosed,
+    find_specks,
     mask_from_probabilities,
     remove_small,
 )
@@ -24,6 +26,40 @@ def test_small_pieces_are_dropped_class_by_class() -> None:
     mask = np.array([[1, 1, 0, 2], [0, 1, 0, 2], [2, 0, 0, 0]], np.uint8)
     np.testing.assert_array_equal(remove_small(mask, 2), [[1, 1, 0, 2], [0, 1, 0, 2], [0, 0, 0, 0]])
     np.testing.assert_array_equal(remove_small(mask, 3), [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+
+
+def test_specks_are_pieces_that_are_nowhere_deep() -> None:
+    mask = np.array([[1, 1, 0, 2], [0, 1, 0, 2], [2, 0, 0, 0]], np.uint8)
+    depth = np.array([[0.1, 0.2, 0.9, 0.4], [0.9, 0.5, 0.9, 0.3], [0.4, 0.9, 0.9, 0.9]], np.float32)
+    # The piece of class 1 is as deep as 0.5, both of class 2 as deep as 0.4; outside the mask nothing counts.
+    assert not find_specks(mask, depth, 0.3).any()
+    np.testing.assert_array_equal(find_specks(mask, depth, 0.4), mask == 2)
+    np.testing.assert_array_equal(find_specks(mask, depth, 0.5), mask > 0)
+
+
+@pytest.mark.parametrize(("classes", "activation"), [(1, "sigmoid"), (3, "sigmoid"), (3, "softmax")])
+@pytest.mark.parametrize("threshold", [0.01, 0.5, 0.99])
+def test_faded_specks_are_below_the_threshold_as_they_are_stored(
+    classes: int, activation: str, threshold: float
+) -> None:
+    values = np.random.default_rng(0).dirichlet(np.full(classes + 1, 0.3), (40, 50)).astype(np.float32)
+    values = values[..., :classes]
+    values[0, 0] = 0
+    values[0, 0, 0] = 1
+    specks = np.zeros((40, 50), bool)
+    specks[:, :25] = True
+    before = mask_from_probabilities(values, threshold, activation=activation)
+    faded = fade_specks(values, specks, threshold)
+    after = mask_from_probabilities(
+        faded.astype(np.float16).astype(np.float32), threshold, activation=activation
+    )
+    assert before[:, :25].any()
+    assert not after[:, :25].any()
+    np.testing.assert_array_equal(faded[:, 25:], values[:, 25:])
+    # A lower threshold shows what was there, in the same classes.
+    strongest = values[:, :25].max(axis=-1) > 0.5
+    shown = mask_from_probabilities(faded, 0.3 * threshold, activation=activation)[:, :25]
+    np.testing.assert_array_equal(shown[strongest], values[:, :25].argmax(axis=-1)[strongest] + 1)
 
 
 def test_softmax_takes_the_most_probable_of_classes_and_background() -> None:

@@ -36,6 +36,7 @@ def write_tiny_model(
     seed: int = 0,
     filters: int = 4,
     depth: int = 2,
+    separation: str = "none",
 ) -> Path:
     """A small U-Net that answers at once and always the same."""
     from napari_unet.models.model import Model, save_model
@@ -45,8 +46,9 @@ def write_tiny_model(
 
     activation = "sigmoid" if len(classes) == 1 else "softmax"
     network = NetworkSettings(
-        input_channels=channels, classes=len(classes), activation=activation, filters=filters, depth=depth
-    )
+        input_channels=channels, classes=len(classes), activation=activation, filters=filters, depth=depth,
+        separation=separation,
+    )  # fmt: skip
     inference = InferenceSettings(flips="none", tile=64, overlap=16)
     recipe = Recipe(name="tiny", network=network, inference=inference)
     built = build_network(network, seed)

@@ -32,12 +32,15 @@ class PartPieces:
     votes : numpy.ndarray or None
         (N, K) float64, how far the pixels of each piece speak for each class; None unless pieces are of any
         class, see ``look_at_any_class``.
+    deep : numpy.ndarray or None
+        (N,) bool, whether a pixel of the piece is deep; None where nobody asks.
     """
 
     areas: NDArray[np.int64]
     classes: NDArray[np.uint8]
     edges: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
     votes: NDArray[np.float64] | None = None
+    deep: NDArray[np.bool_] | None = None
 
 
 def number_part(mask: NDArray[np.uint8], *, corners: bool = True) -> tuple[NDArray[np.int32], int]:
@@ -69,17 +72,27 @@ def number_part(mask: NDArray[np.uint8], *, corners: bool = True) -> tuple[NDArr
     return numbers, count
 
 
-def look_at_part(mask: NDArray[np.uint8], *, corners: bool = True) -> PartPieces:
+def look_at_part(
+    mask: NDArray[np.uint8], deep: NDArray[np.bool_] | None = None, *, corners: bool = True
+) -> PartPieces:
     """What of a part has to be known to join it with others.
 
     Parameters
     ----------
     mask : numpy.ndarray
         (Y, X) uint8.
+    deep : numpy.ndarray, optional
+        (Y, X) bool: a piece without such a pixel is a speck.
     corners : bool
         Whether pieces connect over corners.
     """
-    return pieces_of_part(mask, *number_part(mask, corners=corners))
+    numbers, count = number_part(mask, corners=corners)
+    pieces = pieces_of_part(mask, numbers, count)
+    if deep is None:
+        return pieces
+    found = np.zeros(count + 1, bool)
+    found[numbers[deep]] = True
+    return replace(pieces, deep=found[1:])
 
 
 def pieces_of_part(mask: NDArray[np.uint8], numbers: NDArray[np.int32], count: int) -> PartPieces:
@@ -91,7 +104,9 @@ def pieces_of_part(mask: NDArray[np.uint8], numbers: NDArray[np.int32], count: i
     return PartPieces(areas, classes[1:], edges)  # type: ignore[arg-type]
 
 
-def look_at_any_class(mask: NDArray[np.uint8], probabilities: NDArray[np.integer]) -> PartPieces:
+def look_at_any_class(
+    mask: NDArray[np.uint8], probabilities: NDArray[np.integer], deep: NDArray[np.bool_] | None = None
+) -> PartPieces:
     """As ``look_at_part``, with pieces of any class, and what speaks for the class of each.
 
     Parameters
@@ -100,12 +115,14 @@ def look_at_any_class(mask: NDArray[np.uint8], probabilities: NDArray[np.integer
         (Y, X) uint8, 0 background; all else is foreground.
     probabilities : numpy.ndarray
         (K, Y, X) uint8, 255 is 1.
+    deep : numpy.ndarray, optional
+        As ``look_at_part`` takes it.
     """
     foreground = (mask > 0).astype(np.uint8)
     numbers, count = number_part(foreground)
     places = numbers.ravel()
     votes = [np.bincount(places, one.ravel(), minlength=count + 1)[1:] for one in probabilities]
-    return replace(look_at_part(foreground), votes=np.stack(votes, axis=1))
+    return replace(look_at_part(foreground, deep), votes=np.stack(votes, axis=1))
 
 
 @dataclass(eq=False)
@@ -115,7 +132,8 @@ class JoinedPieces:
     Attributes
     ----------
     areas : mapping
-        Place of a part to (N + 1,) int64: for each of its pieces the pixels of the whole; 0 for background.
+        Place of a part to (N + 1,) int64: for each of its pieces the pixels of the whole; 0 for background
+        and specks.
     numbers : mapping
         Place of a part to (N + 1,) int64: for each of its pieces the number of the whole, from 1; 0 for
         background.
@@ -196,6 +214,9 @@ def join(parts: Mapping[PieceNumber, PartPieces], *, corners: bool = True) -> Jo
     order = np.unique(belongs, return_index=True)[1].argsort().argsort()
     numbers = order[belongs] + 1
     areas = np.bincount(numbers, np.concatenate([parts[p].areas for p in sorted(parts)]), count + 1)
+    if all(part.deep is not None for part in parts.values()):
+        deep = np.concatenate([parts[p].deep for p in sorted(parts)])
+        areas[np.bincount(numbers, deep, count + 1) == 0] = 0
     joined = JoinedPieces(count=int(count), classes=np.zeros(count + 1, np.uint8))
     joined.classes[numbers] = classes
     joined.tied = np.zeros(count + 1, bool)

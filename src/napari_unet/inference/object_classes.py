@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.inference.objects import find_objects
+from napari_unet.inference.postprocess import mask_from_probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,6 +85,26 @@ def reads_classes(settings: InferenceSettings, classes: int, separation: Separat
     return settings.class_of == "objects" or separation != "none"
 
 
+def foreground_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
+    """(Y, X) float32: probability that a pixel is of any class."""
+    any_class = probabilities.sum(axis=-1) if activation == "softmax" else probabilities.max(axis=-1)
+    return np.asarray(np.minimum(any_class, 1), np.float32)
+
+
+def raw_mask(
+    probabilities: NDArray[np.float32], settings: InferenceSettings, activation: Activation, whole: bool
+) -> NDArray[np.uint8]:
+    """The mask in which objects are looked for first: (Y, X) uint8 of (Y, X, K) float32."""
+    if not whole:
+        return mask_from_probabilities(probabilities, settings.threshold, activation=activation)
+    return np.asarray(foreground_of(probabilities, activation) > raw_threshold(settings, whole), np.uint8)
+
+
+def raw_threshold(settings: InferenceSettings, whole: bool) -> float:
+    """That of ``raw_mask``."""
+    return LEAST * settings.threshold if whole else settings.threshold
+
+
 def classes_of_objects(probabilities: NDArray[np.float32], objects: NDArray[np.int32]) -> ObjectClasses:
     """Read the class of each object off the probabilities inside it.
 
@@ -128,9 +149,8 @@ def one_class_in_each(
     ObjectClasses
         What was read off, of the objects at the threshold of the settings.
     """
-    foreground = probabilities.sum(axis=-1) if activation == "softmax" else probabilities.max(axis=-1)
-    foreground = np.minimum(foreground, 1).astype(np.float32)
-    wide = (foreground > LEAST * settings.threshold).astype(np.uint8)
+    foreground = foreground_of(probabilities, activation)
+    wide = raw_mask(probabilities, settings, activation, True)
     objects = find_objects(wide, settings, foreground[..., None], separation, separation_kind)
     sure = np.where(foreground > settings.threshold, objects, 0).astype(np.int32)
     # Pixels that are sure speak; an object without one is not in the mask, and all of it speaks.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Activation = Literal["sigmoid", "softmax"]
 # Of the image's pixels: what a mask must have before doubt elsewhere counts for little.
 SOFT = 0.002
+BELOW = 0.99  # of the threshold: a little, so that it stays there when it is rounded to half precision
 
 
 def mask_from_probabilities(
@@ -115,8 +116,58 @@ def fade(
     """
     if presence >= least:
         return probabilities
-    # A little below, so that it stays there when it is rounded to half precision.
-    return probabilities * np.float32(0.99 * threshold * presence / least)
+    return probabilities * np.float32(BELOW * threshold * presence / least)
+
+
+def fade_specks(
+    probabilities: NDArray[np.float32], specks: NDArray[np.bool_], threshold: float
+) -> NDArray[np.float32]:
+    """Press the probabilities of specks below the threshold, as ``fade`` does those of an image.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        (Y, X, K) float32 in [0, 1].
+    specks : numpy.ndarray
+        (Y, X) bool.
+    threshold : float
+        Of the mask.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, K) float32 in [0, 1].
+    """
+    return np.where(specks[..., None], probabilities * np.float32(BELOW * threshold), probabilities)
+
+
+def find_specks(mask: NDArray[np.uint8], depth: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
+    """Find connected pieces (over edges and corners) of a class that are nowhere deep.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8, 0 background, 1..K.
+    depth : numpy.ndarray
+        (Y, X) float32 in [0, 1], the output of a network that learned how deep a pixel lies in its object.
+    least : float
+        A piece with a deeper pixel is no speck.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) bool.
+    """
+    import cv2
+
+    specks, deep = np.zeros(mask.shape, bool), depth > least
+    for label in np.unique(mask[mask > 0]):
+        count, pieces = cv2.connectedComponents((mask == label).astype(np.uint8), connectivity=8)
+        shallow = np.ones(count, bool)
+        shallow[0] = False
+        shallow[pieces[deep]] = False
+        specks |= shallow[pieces]
+    return specks
 
 
 def fill_enclosed(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,7 +12,12 @@ from scipy import ndimage
 from napari_unet.engine.inline import run_inline
 from napari_unet.export.label_store import SEPARATION, LabelStore
 from napari_unet.inference.objects import find_objects
-from napari_unet.inference.postprocess import connected_objects, mask_from_probabilities, remove_small
+from napari_unet.inference.postprocess import (
+    connected_objects,
+    find_specks,
+    mask_from_probabilities,
+    remove_small,
+)
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.export.whole_mask import number_whole, read_whole_mask
@@ -82,6 +87,24 @@ def test_another_threshold_and_size_are_made_on_disk_and_counted(smooth: np.ndar
     assert count == ndimage.label(expected, np.ones((3, 3)))[1]
     assert count > 5
     assert CountObjectsTask(path).run(ignore_progress, CancelToken()) == count
+
+
+def test_specks_are_dropped_on_disk_and_come_back(smooth: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    write_large_mask(path, smooth, chunk=32)
+    noise = ndimage.gaussian_filter(np.random.default_rng(2).standard_normal(SHAPE), 5)
+    depth = (0.5 + 6 * noise).clip(0, 1).astype(np.float16)
+    store = LabelStore.open(path)
+    store.scratch(SEPARATION, "float16", 1)
+    store.write_channels(SEPARATION, (), slice(0, SHAPE[0]), slice(0, SHAPE[1]), depth[None])
+    every = (np.rint(smooth[..., 0] * 255) / 255 > 0.6).astype(np.uint8)
+    specks = find_specks(every, depth.astype(np.float32), 0.7)
+    assert 0.01 < specks.mean() < every.mean() / 2
+    for least, expected in ((0.7, np.where(specks, 0, every)), (0.0, every)):
+        rule = MaskRule(0.6, 0, "sigmoid", least_depth=least)
+        count = finish_layer(store, rule, True, ignore_progress, CancelToken())
+        np.testing.assert_array_equal(levels_of(path)[0], expected)
+        assert count == connected_objects(expected).max()
 
 
 def test_all_of_a_mask_is_read_and_its_objects_numbered(smooth: np.ndarray, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
-from napari_unet.workflow.large_images import answers, any_size
+from napari_unet.workflow.large_images import answers, any_size, told_apart
 from napari_unet.workflow.large_images import plan as large_module
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.segment import network_answers as small_images
@@ -79,6 +79,8 @@ def answer_of(model: Model) -> np.ndarray:
     separation = model.recipe.network.separation
     if model.recipe.network.presence:
         found.append(field(7, 9) * np.float32(PRESENCE / field(7, 9).max()))
+    if model.recipe.inference.least_depth and classes == 2:  # else all of the image is one piece
+        found[:2] = [((one - 0.4) * 3).clip(0, 0.5) for one in found[:2]]
     if separation != "none":
         found.append(field(0, 3))
     rays = [field(20 + number, 8) * 16 / 1024 for number in range(32 * (separation == "star"))]
@@ -145,6 +147,13 @@ WAYS = [
     ("none", 1, {"refinement": 0.6, "threshold": 0.85}),
     ("distance", 1, {"refinement": 0.5, "threshold": 0.8, "minimum_size": 40}),
     ("none", 1, {"refinement": 0.4, "objects": "probability"}),
+    # Specks, which are nowhere deep, with whatever else decides the mask.
+    ("distance", 1, {"least_depth": 0.9, "threshold": 0.7}),
+    ("distance", 1, {"least_depth": 0.7, "threshold": 0.7, "minimum_size": 60, "objects": "connected"}),
+    ("distance", 1, {"least_depth": 0.9, "refinement": 0.5, "threshold": 0.8}),
+    ("distance", 2, {"least_depth": 0.93, "threshold": 0.45}),
+    ("distance", 3, {"least_depth": 0.7, "class_of": "pixels"}),
+    ("distance", 2, {"least_depth": 0.9, "threshold": 0.25, "least_presence": 0.39}),
     # An image in which there may be nothing: 0.4 is enough, and is not.
     ("none", 1, {"least_presence": 0.3}),
     ("none", 1, {"least_presence": 0.5}),
@@ -168,6 +177,10 @@ def test_objects_are_those_of_the_whole_image(
     if "refinement" in changes and not empty:
         plain = model.recipe.inference.model_copy(update={"refinement": 0.0})
         assert (in_memory(image, model, plain).mask != expected.mask).sum() > 100
+    if "least_depth" in changes:
+        every = model.recipe.inference.model_copy(update={"least_depth": 0.0})
+        more = in_memory(image, model, every).mask
+        assert 20 < (more != expected.mask).sum() < (more > 0).sum() / 2
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
     found = result(out)
     assert_same_objects(found, expected.objects)
@@ -196,9 +209,24 @@ def test_of_each_image_of_a_stack(tmp_path: Path, said: dict[str, np.ndarray]) -
         assert_same_objects(found, expected.objects)
 
 
-@pytest.mark.parametrize("words", ["Segmenting", "Finding polygons", "Finding objects", "Numbering objects"])
-def test_what_is_stopped_anywhere_is_resumed(words: str, tmp_path: Path, said: dict[str, np.ndarray]) -> None:
-    model = model_of("star", 2)
+SPECKS: tuple[str, dict[str, Any]] = ("distance", {"least_depth": 0.93, "threshold": 0.45})
+
+
+@pytest.mark.parametrize(
+    ("words", "separation", "changes"),
+    [
+        ("Segmenting", "star", {}),
+        ("Finding polygons", "star", {}),
+        ("Finding objects", "star", {}),
+        ("Numbering objects", "star", {}),
+        ("Dropping small pieces", *SPECKS),
+        ("Finding objects", *SPECKS),
+    ],
+)
+def test_what_is_stopped_anywhere_is_resumed(
+    words: str, separation: str, changes: dict[str, Any], tmp_path: Path, said: dict[str, np.ndarray]
+) -> None:
+    model = model_of(separation, 2, **changes)
     said["answer"] = answer_of(model)
     image = (field(5) * 60_000).astype(np.uint16)
     cancel, out = CancelToken(), tmp_path / "a.ome.zarr"
@@ -215,6 +243,44 @@ def test_what_is_stopped_anywhere_is_resumed(words: str, tmp_path: Path, said: d
     assert not out.exists()
     segment_stack(lazy_stack(image), model, out, objects=True)
     assert_same_objects(result(out), in_memory(image, model).objects)
+
+
+def test_specks_are_faded_once_where_the_computer_went_off_in_between(
+    tmp_path: Path, said: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(SPECKS[0], 2, **SPECKS[1])
+    said["answer"] = answer_of(model)
+    image = (field(5) * 60_000).astype(np.uint16)
+    write_channels = LabelStore.write_channels
+    written: list[str] = []
+
+    def went_off(self: LabelStore, key: str, *rest: Any) -> None:
+        write_channels(self, key, *rest)
+        written.append(key)
+        if (
+            fading and len(written) == 2
+        ):  # the probabilities of two parts are faded, the mask of one is written
+            raise Cancelled
+
+    fading = False
+    look = told_apart._look_at_depths
+
+    def looking(item: Any) -> Any:
+        nonlocal fading
+        fading = True
+        written.clear()
+        return look(item)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LabelStore, "write_channels", went_off)
+        patched.setattr(told_apart, "_look_at_depths", looking)
+        with pytest.raises(Cancelled):
+            segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", probabilities=True)
+    segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", probabilities=True)
+    found = zarr.open_group(tmp_path / "a_probabilities.ome.zarr", mode="r")["0"]
+    expected = in_memory(image, model)
+    np.testing.assert_array_equal(np.asarray(found), np.moveaxis(expected.probabilities, -1, 0))
+    np.testing.assert_array_equal(result(tmp_path / "a.ome.zarr"), expected.mask)
 
 
 @pytest.mark.parametrize(("shape", "axes"), [(SHAPE, "yx"), ((2, *SHAPE), "zyx"), ((2, *SHAPE), "qyx")])
@@ -269,6 +335,7 @@ def test_a_tiff_has_the_levels_of_the_ome_zarr(
     [
         ("star", 2, {}),
         ("distance", 1, {"minimum_size": 60}),
+        ("distance", 2, {"least_depth": 0.93, "threshold": 0.45}),
         ("none", 2, {"class_of": "pixels"}),
         ("none", 1, {}),
     ],
@@ -404,7 +471,12 @@ def test_a_network_that_finds_objects_gets_the_tiles_that_it_gets_in_memory(tmp_
 
 @pytest.mark.parametrize(
     ("separation", "classes", "changes"),
-    [("none", 1, {}), ("distance", 2, {"least_presence": 0.41}), ("none", 1, {"refinement": 0.6})],
+    [
+        ("none", 1, {}),
+        ("distance", 2, {"least_presence": 0.41}),
+        ("distance", 1, {"least_depth": 0.9, "threshold": 0.7}),
+        ("none", 1, {"refinement": 0.6}),
+    ],
 )
 def test_probabilities_are_written_with_levels(
     separation: str, classes: int, changes: dict[str, Any], tmp_path: Path, said: dict[str, np.ndarray],

@@ -120,3 +120,17 @@ def test_an_ensemble_makes_the_mask_that_it_makes_of_files(
     assert (
         found != labels(task_of(image, other, tmp_path / "alone").run(lambda _: None, CancelToken()))
     ).any()
+
+
+def test_specks_are_those_that_the_command_line_drops(image: np.ndarray, tmp_path: Path) -> None:
+    plain = write_tiny_model(tmp_path / "plain", separation="distance")
+    task = task_of(image, plain, tmp_path / "masks")
+    counts = {}
+    for least in (0.0, 0.7):
+        settings = task.settings.model_copy(update={"least_depth": least})
+        path = replace(task, settings=settings).run(lambda _: None, CancelToken())
+        model = load_model(plain, default_precision())
+        expected = segment_stack(lazy_stack(image), model, tmp_path / f"{least}.zarr", settings, SMALL)
+        np.testing.assert_array_equal(labels(path), labels(expected))
+        counts[least] = int((labels(path) > 0).sum())
+    assert 0 < counts[0.7] < counts[0.0]

@@ -121,6 +121,28 @@ def test_objects_choose_how_far_from_borders_cores_begin(monkeypatch: pytest.Mon
     assert (found.score, found.value) == ("competition", 1.0)
 
 
+def test_objects_choose_how_deep_a_piece_must_be_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[5:15, 5:15] = 1
+    speck = labels.copy()
+    speck[0:3, 0:3] = 1  # 9 pixels, as sure as the object, and 0.3 deep
+
+    def chosen(height: float, separation: str = "distance") -> float:
+        reference = ReferenceMask(labels, objects=labels.astype(np.int32))
+        model, data, results = one_class("dsb2018", [reference] * 3, [speck * 0.97] * 3)
+        depth = np.where(labels > 0, height, np.where(speck > 0, 0.3, 0)).astype(np.float32)
+        results = [
+            Segmentation(r.sample, r.mask, r.probabilities, r.settings, depth, "distance") for r in results
+        ]
+        model.recipe = Recipe.model_validate({"network": {"separation": separation}})
+        return tuned(monkeypatch, model, data, results).settings.least_depth
+
+    # 0.2 keeps the speck; 0.3 is the nearest to 0 that drops it. Where objects are no deeper than it, none.
+    assert chosen(0.9) == 0.3
+    assert chosen(0.3) == 0
+    assert chosen(0.9, "border") == 0
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune_threshold, "MOST_PIXELS", 500)
     case = one_class("pairs", [mask()] * 3, [disc(0.9, 0.1)] * 3)

@@ -247,11 +247,13 @@ def _augmentation(recipe: Recipe) -> str:
 def _masks(recipe: Recipe) -> str:
     inference = recipe.inference
     flips = " averaged over flips" if inference.flips in ("horizontal", "dihedral") else ""
-    small = f", and pieces of fewer than {inference.minimum_size} pixels were dropped"
-    return (
-        f"Its probabilities{flips} were thresholded at {inference.threshold:g}"
-        f"{small if inference.minimum_size > 1 else ''}."
-    )
+    dropped = []
+    if inference.asks_depth(recipe.network):
+        dropped.append(f"nowhere deeper than {inference.least_depth:g} by its output")
+    if inference.minimum_size > 1:
+        dropped.append(f"of fewer than {inference.minimum_size} pixels")
+    small = f", and pieces {' or '.join(dropped)} were dropped" if dropped else ""
+    return f"Its probabilities{flips} were thresholded at {inference.threshold:g}{small}."
 
 
 def _scoring(

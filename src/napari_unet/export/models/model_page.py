@@ -72,7 +72,8 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
         f"Probabilities of {_list(card.classes)}"
         + (", then presence: whether there is anything in the image, everywhere the same" * network.presence)
         + (f", then {_apart(network)} that tells touching objects apart" if _apart(network) else "")
-        + f". The mask is where a probability is above {card.recipe.inference.threshold:g}.",
+        + f". The mask is where a probability is above {card.recipe.inference.threshold:g}."
+        + _least(card),
         "",
         "## Validation",
         "",
@@ -83,6 +84,14 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _least(card: ModelCard) -> str:
+    """Which pieces of the mask are background after all."""
+    inference = card.recipe.inference
+    if not inference.asks_depth(card.recipe.network):
+        return ""
+    return f" Pieces of it that are nowhere deeper than {inference.least_depth:g} are background."
 
 
 def _slices(network: NetworkSettings, sizes: InputSizes) -> list[str]:

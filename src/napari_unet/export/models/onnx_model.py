@@ -99,6 +99,7 @@ def metadata(model: Model) -> dict[str, Any]:
         "network": model.recipe.network.model_dump(mode="json"),
         "threshold": model.recipe.inference.threshold,
         "least_presence": model.recipe.inference.least_presence,
+        "least_depth": model.recipe.inference.least_depth,
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_unet.errors import ComputeError
 from napari_unet.export.label_store import SEPARATION, SPREAD
-from napari_unet.inference.object_classes import reads_classes
+from napari_unet.inference.object_classes import raw_mask, reads_classes
 from napari_unet.inference.postprocess import without_presence
 from napari_unet.inference.shapes.contours import refines
 from napari_unet.progress import Progress
@@ -27,7 +27,7 @@ from napari_unet.workflow.large_images.plan import (
     note_constant,
 )
 from napari_unet.workflow.large_images.tile_runner import is_out_of_memory
-from napari_unet.workflow.large_images.told_apart import raw_mask, write_answers, write_presence
+from napari_unet.workflow.large_images.told_apart import write_answers, write_presence
 from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume
 from napari_unet.workflow.large_images.volumes.volume_run import write_answer
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.export.label_store import ANSWERS, HEIGHT, Index, LabelStore, Place
 from napari_unet.inference.agglomeration import Contacts, inside_of
+from napari_unet.inference.object_classes import foreground_of
 from napari_unet.inference.parted_objects import (
     ObjectWay,
     PartCores,
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
 CORES, FRAGMENTS = "cores", "fragments"
 FULL = 255  # how a probability of 1 is stored in 8 bits
 UNKNOWN_LABEL = 255  # in masks that people paint
-
-
-def foreground_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """(Y, X) float32: probability that a pixel is of any class."""
-    any_class = probabilities.sum(axis=-1) if activation == "softmax" else probabilities.max(axis=-1)
-    return np.asarray(np.minimum(any_class, 1), np.float32)
 
 
 @dataclass(frozen=True)

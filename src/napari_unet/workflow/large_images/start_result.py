@@ -79,12 +79,21 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
     network, classes = model.recipe.network, len(model.classes)
     whole = reads_classes(settings, classes, network.separation)
     presence = asks_presence(model, settings)
-    as_one = whole or presence or refines(settings, classes)
+    specks = settings.asks_depth(network)
+    as_one = whole or presence or specks or refines(settings, classes)
     way = _way(model, settings)
     if not as_one and (way.how == "connected" or not objects):
         return None
     return ObjectRules(
-        settings, way, network.separation, network.activation, model.classes, whole, objects, presence
+        settings,
+        way,
+        network.separation,
+        network.activation,
+        model.classes,
+        whole,
+        objects,
+        presence,
+        specks,
     )
 
 
@@ -288,6 +297,8 @@ def about_result(
         decides["refinement"] = settings.refinement
     if asks_presence(model, settings):
         decides["least_presence"] = settings.least_presence
+    if settings.asks_depth(model.recipe.network):
+        decides["least_depth"] = settings.least_depth
     if settings.orthogonal:
         decides["orthogonal"] = True
     if model.recipe.training.pixel_size and stack.pixel_size is not None:

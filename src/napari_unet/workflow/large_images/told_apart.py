@@ -14,16 +14,15 @@ import numpy as np
 
 from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.export.label_store import ANSWERS, PRESENCE, RAW, SEPARATION, Index, LabelStore
-from napari_unet.inference.joined import drop_small, join, look_at_part
-from napari_unet.inference.object_classes import LEAST, ObjectClasses
+from napari_unet.inference.joined import drop_small, join, look_at_part, number_part
+from napari_unet.inference.object_classes import ObjectClasses, foreground_of, raw_mask, raw_threshold
 from napari_unet.inference.parted_objects import ObjectWay
-from napari_unet.inference.postprocess import fade, mask_from_probabilities
+from napari_unet.inference.postprocess import fade, fade_specks, mask_from_probabilities
 from napari_unet.inference.shapes.contours import lines_between, refine, refines
 from napari_unet.workflow.large_images.large_stars import find_depth, keep_middles
 from napari_unet.workflow.large_images.numbering import (
     ObjectSource,
     find_numbers,
-    foreground_of,
     read_classes,
 )
 from napari_unet.workflow.large_images.parts import PART, Part, Work, parts_of
@@ -63,6 +62,8 @@ class ObjectRules:
         Whether numbers of objects are wanted, not classes.
     presence : bool
         Whether the mask is empty where the network says that there is nothing in the image.
+    specks : bool
+        Whether pieces of the mask that are nowhere deep become background.
     """
 
     settings: InferenceSettings
@@ -73,6 +74,7 @@ class ObjectRules:
     whole: bool
     numbers: bool
     presence: bool = False
+    specks: bool = False
 
     @property
     def by_stars(self) -> bool:
@@ -87,17 +89,7 @@ class ObjectRules:
     @property
     def as_whole(self) -> bool:
         """Whether the mask is known only when all of the image is segmented."""
-        return self.whole or self.presence or self.refines or self.by_stars
-
-
-def raw_mask(
-    probabilities: NDArray[np.float32], settings: InferenceSettings, activation: Activation, whole: bool
-) -> NDArray[np.uint8]:
-    """The mask in which objects are looked for first: (Y, X) uint8 of (Y, X, K) float32."""
-    if not whole:
-        return mask_from_probabilities(probabilities, settings.threshold, activation=activation)
-    wide = foreground_of(probabilities, activation) > LEAST * settings.threshold
-    return np.asarray(wide, np.uint8)
+        return self.whole or self.presence or self.refines or self.by_stars or self.specks
 
 
 def write_answers(
@@ -150,7 +142,7 @@ def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None
 def made_as_whole(
     store: LabelStore, index: Index, rules: ObjectRules, work: Work
 ) -> tuple[ObjectSource, NDArray[np.int64]]:
-    """Draw contours, empty the image where nothing is in it, draw polygons, read off classes of objects.
+    """Draw contours, fade empty images and specks, draw polygons, read off classes of objects.
 
     Parameters
     ----------
@@ -175,6 +167,8 @@ def made_as_whole(
     seen = float(np.asarray(store.array(PRESENCE)[index]).max()) if rules.presence else 1.0
     if rules.refines or rules.presence:
         source = _said_as_whole(store, index, rules, source, seen, work)
+    if rules.specks:
+        _fade_specks(store, index, rules, source, work)
     if rules.by_stars:
         store.scratch(DEPTH, "float16", 1)
         find_depth(store, DEPTH, index, classes, work)
@@ -246,6 +240,50 @@ def _said_as_whole(
     for _ in work.each(_rewrite, [_Rewrite(part, rules, seen) for part in parts], "Making the mask"):
         pass
     return replace(source, mask=FIRST, answers=SAID)
+
+
+@dataclass(frozen=True, eq=False)
+class _Specks:
+    part: Part
+    source: ObjectSource
+    rules: ObjectRules
+    specks: NDArray[np.bool_] | None = None  # by the numbers of the pieces in the part
+
+
+def _look_at_depths(item: _Specks) -> PartPieces:
+    part, store = item.part, LabelStore.open(item.part.store)
+    depth = np.asarray(store.array(ANSWERS)[(*part.index, item.source.classes, part.rows, part.columns)])
+    deep = depth.astype(np.float32) > item.rules.settings.least_depth
+    return look_at_part(np.asarray(store.array(item.source.mask)[part.place_in]), deep)
+
+
+def _fade_part(item: _Specks) -> None:
+    assert item.specks is not None
+    part, source, store = item.part, item.source, LabelStore.open(item.part.store)
+    mask = np.asarray(store.array(source.mask)[part.place_in])
+    specks = item.specks[number_part(mask)[0]]
+    if not specks.any():
+        return
+    rules, rows, columns = item.rules, part.rows, part.columns
+    said = read_classes(store, source.answers, part.index, rows, columns, source.classes)
+    # Where this was stopped between the two, some are faded already.
+    still = specks & (raw_mask(said, rules.settings, rules.activation, rules.whole) > 0)
+    said = fade_specks(said, still, raw_threshold(rules.settings, rules.whole)).astype(np.float16)
+    store.write_channels(source.answers, part.index, rows, columns, np.moveaxis(said, -1, 0))
+    faded = raw_mask(said.astype(np.float32), rules.settings, rules.activation, rules.whole)
+    store.write(source.mask, part.index, rows, columns, np.where(specks, faded, mask))
+
+
+def _fade_specks(
+    store: LabelStore, index: Index, rules: ObjectRules, source: ObjectSource, work: Work
+) -> None:
+    """Fade pieces that are nowhere deep, wherever parts cut them, in place; done again it changes nothing."""
+    items = [_Specks(part, source, rules) for part in parts_of(store, RAW, 0, PART, index)]
+    joined = join({i.part.place: found for i, found in work.each(_look_at_depths, items, "Joining pieces")})
+    none = {place: (joined.areas[place] == 0) & (own > 0) for place, own in joined.numbers.items()}
+    fading = [replace(item, specks=none[item.part.place]) for item in items if none[item.part.place].any()]
+    for _ in work.each(_fade_part, fading, "Dropping small pieces"):
+        pass
 
 
 @dataclass(frozen=True)

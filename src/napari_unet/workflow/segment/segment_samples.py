@@ -12,9 +12,20 @@ import numpy as np
 from napari_unet.atomic import some_names
 from napari_unet.data.volumes.slices import place_of
 from napari_unet.engine.hardware import has_gpu
-from napari_unet.inference.object_classes import one_class_in_each, reads_classes
+from napari_unet.inference.object_classes import (
+    one_class_in_each,
+    raw_mask,
+    raw_threshold,
+    reads_classes,
+)
 from napari_unet.inference.objects import find_objects, split_outputs
-from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
+from napari_unet.inference.postprocess import (
+    fade,
+    fade_specks,
+    find_specks,
+    mask_from_probabilities,
+    without_presence,
+)
 from napari_unet.inference.shapes.contours import refine, refines, watershed_contours
 from napari_unet.inference.shapes.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
@@ -234,6 +245,11 @@ def finished(
         outputs = with_depth(outputs, classes)
     if fades:
         faded = fade(outputs[..., :classes], seen, settings.least_presence, settings.threshold)
+        outputs = np.concatenate([halved(faded), outputs[..., classes:]], axis=-1)
+    if settings.asks_depth(network):
+        mask = raw_mask(outputs[..., :classes], settings, network.activation, whole)
+        specks = find_specks(mask, outputs[..., classes], settings.least_depth)
+        faded = fade_specks(outputs[..., :classes], specks, raw_threshold(settings, whole))
         outputs = np.concatenate([halved(faded), outputs[..., classes:]], axis=-1)
     read_off = None
     kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation

@@ -68,6 +68,7 @@ ADDED = (
     ("training", "augmentation", "shading", 0.0),
     ("training", "augmentation", "blur", 0.0),
     ("inference", "least_presence", 0.0),
+    ("inference", "least_depth", 0.0),
     ("inference", "class_of", "auto"),
     ("inference", "find_scale", False),
     ("inference", "join", 0.6),

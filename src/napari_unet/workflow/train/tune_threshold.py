@@ -1,4 +1,4 @@
-"""What becomes a mask, chosen on validation images: threshold, depth of cores, presence, smallest piece."""
+"""What becomes a mask, chosen on validation images: threshold, depths, presence, smallest piece."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.inference.objects import find_objects
-from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.postprocess import find_specks, mask_from_probabilities, remove_small
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.segment.segment_samples import segment_samples
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 CORES = (0.3, 0.4, 0.5, 0.6, 0.7)
+DEPTHS = tuple(round(0.05 * n, 2) for n in range(1, 13))
 PRESENCES = tuple(round(0.05 * n, 2) for n in range(1, 20))
 LARGEST_PIECE = 0.08  # of an image's pixels: what is larger is no speck
 ROUNDING = 1e-9
@@ -45,7 +46,7 @@ class TunedThreshold:
     Attributes
     ----------
     settings : InferenceSettings
-        With the best threshold, core, least presence and minimum size.
+        With the best threshold, core, least presence, least depth and minimum size.
     score : str
         Name of the score that chose: "competition", "ap" or "iou", a mean over images.
     value : float
@@ -70,7 +71,7 @@ def tune_threshold(
     cancel: CancelToken | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> TunedThreshold:
-    """Choose threshold, cores, least presence and smallest piece by the score that the data is judged by.
+    """Choose threshold, depths, least presence and smallest piece by the score that the data is judged by.
 
     That is the competition's where the data is one's, the average precision of objects where the
     reference tells them apart, else IoU. Of several classes each counts alike. Images are segmented
@@ -99,7 +100,7 @@ def tune_threshold(
     drawn = np.random.default_rng(0).permutation(
         len(validation)
     )  # whatever memory has room for, of all groups
-    untouched = model.recipe.inference.model_copy(update={"least_presence": 0.0})
+    untouched = model.recipe.inference.model_copy(update={"least_presence": 0.0, "least_depth": 0.0})
     for result in segment_samples([validation.samples[n] for n in drawn], model, untouched, cancel):
         segmented.append((result, validation.mask(result.sample)))
         on_progress(Progress(len(segmented), len(validation), "Choosing the threshold", None))
@@ -113,6 +114,8 @@ def tune_threshold(
     chosen = judge.best(chosen, "threshold", THRESHOLDS)
     if model.recipe.network.presence:
         chosen = judge.best(chosen, "least_presence", PRESENCES)
+    if model.recipe.network.separation == "distance" and judge.objects:
+        chosen = judge.best(chosen, "least_depth", DEPTHS)
     side = int(np.median([result.mask.size for result, _ in segmented]) * LARGEST_PIECE)
     sizes = [2**n for n in range(3, max(side, 8).bit_length())]
     chosen = judge.best(chosen, "minimum_size", sizes)
@@ -157,9 +160,10 @@ class _Judge:
         )
         activation = self.model.recipe.network.activation
         for result, reference in self.segmented:
-            mask = mask_from_probabilities(
-                result.probabilities, settings.threshold, settings.minimum_size, activation=activation
-            )
+            mask = mask_from_probabilities(result.probabilities, settings.threshold, activation=activation)
+            if settings.asks_depth(self.model.recipe.network) and result.separation is not None:
+                mask[find_specks(mask, result.separation, settings.least_depth)] = 0
+            mask = remove_small(mask, settings.minimum_size) if settings.minimum_size > 1 else mask
             if result.presence < settings.least_presence:
                 mask[:] = 0
             objects = None

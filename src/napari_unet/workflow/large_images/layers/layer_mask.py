@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import DataError
-from napari_unet.export.label_store import PROBABILITIES, LabelStore, unfinished
+from napari_unet.export.label_store import PROBABILITIES, SEPARATION, LabelStore, unfinished
 from napari_unet.inference.joined import (
     drop_small,
     join,
@@ -53,6 +53,8 @@ class MaskRule:
         In pixels; connected pieces with fewer are dropped.
     activation : str
         Of the network.
+    least_depth : float
+        Connected pieces that are nowhere deeper are dropped, by a network that learned depths; 0: none.
     whole_objects : bool
         Whether each object has one class, which is read off inside it once all of it is there. Until then a
         pixel that is of any class is foreground.
@@ -62,6 +64,12 @@ class MaskRule:
     minimum_size: int
     activation: Activation
     whole_objects: bool = False
+    least_depth: float = 0.0
+
+    @property
+    def drops(self) -> bool:
+        """Whether pieces are dropped when all of the mask is there."""
+        return self.minimum_size > 1 or self.least_depth > 0
 
     def of_probabilities(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(Y, X) uint8, 0..K, of (Y, X, K) float32; small pieces are in it still."""
@@ -171,8 +179,7 @@ def finish_layer(
     int
         Objects in the mask.
     """
-    drops = rule.minimum_size > 1
-    makes = again or drops or rule.whole_objects
+    makes = again or rule.drops or rule.whole_objects
     parts = list(parts_of(store, "0", 0, PART))
 
     def mask_of(part: Part) -> NDArray[np.uint8]:
@@ -181,10 +188,14 @@ def finish_layer(
         return rule.mask(np.asarray(store.array(PROBABILITIES)[:, part.rows, part.columns]))
 
     def look(part: Part) -> PartPieces:
+        deep = None
+        if rule.least_depth > 0:
+            depth = np.asarray(store.array(SEPARATION)[0, part.rows, part.columns])
+            deep = depth.astype(np.float32) > rule.least_depth
         if not rule.whole_objects:
-            return look_at_part(mask_of(part))
+            return look_at_part(mask_of(part), deep)
         stored = np.asarray(store.array(PROBABILITIES)[:, part.rows, part.columns])
-        return look_at_any_class(rule.mask(stored), stored)
+        return look_at_any_class(rule.mask(stored), stored, deep)
 
     looked = ((part, look(part)) for part in parts)
     found = tracked(looked, len(parts), "Counting objects", on_progress, cancel)
@@ -196,7 +207,7 @@ def finish_layer(
             if rule.whole_objects:
                 kept = np.where(numbers[part.place] > 0, joined.classes_in(part.place), 0).astype(np.uint8)
                 mask = label_pieces(mask, kept).astype(np.uint8)
-            elif drops:
+            elif rule.drops:
                 mask = drop_small(mask, joined.areas[part.place], rule.minimum_size)
             if not np.array_equal(mask, read_part(store, part)):
                 store.write(0, part.index, part.rows, part.columns, mask)

@@ -163,8 +163,12 @@ class SegmentLayerTask:
         network = model.recipe.network
         whole = reads_classes(self.settings, len(model.classes), network.separation)
         objects = self._objects(model, store)
-        rule = MaskRule(self.settings.threshold, self.settings.minimum_size, network.activation, whole)
+        asks = self.settings.asks_depth(network) and store.has_array(SEPARATION)
+        least = self.settings.least_depth if asks else 0.0
+        rule = MaskRule(self.settings.threshold, self.settings.minimum_size, network.activation, whole, least)
         made_with: dict[str, Any] = {"threshold": rule.threshold, "minimum_size": rule.minimum_size}
+        if asks:
+            made_with["least_depth"] = least
         if whole:
             made_with["class_of"] = "objects"
         if objects is not None:
@@ -283,6 +287,7 @@ class SegmentLayerTask:
             elif not path.exists():
                 objects = self._objects(model)
                 apart = objects is not None and objects.how == "learned"
+                apart |= self.settings.asks_depth(model.recipe.network)
                 large = plan_large_image(
                     stack, model, self.settings, self.large, apart=apart, scale=scale_of(wanted)
                 )
@@ -298,7 +303,8 @@ class SegmentLayerTask:
         """What decides the probabilities."""
         about = about_result(stack, model, self.settings, self.large, precision)
         decides = dict(about["settings"])
-        del decides["threshold"], decides["minimum_size"]  # any of them can be made later
+        for name in ("threshold", "minimum_size", "least_depth"):  # any of them can be made later
+            decides.pop(name, None)
         return about | {"settings": decides}
 
 

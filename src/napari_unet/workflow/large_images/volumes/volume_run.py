@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.export.label_store import ANSWERS, HEIGHT, SPREAD
-from napari_unet.inference.object_classes import reads_classes
+from napari_unet.inference.object_classes import raw_mask, reads_classes
 from napari_unet.inference.shapes.contours import refines
 from napari_unet.models.normalization import known_pixels
-from napari_unet.workflow.large_images.told_apart import SAID, raw_mask
+from napari_unet.workflow.large_images.told_apart import SAID
 from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
 from napari_unet.workflow.large_images.volumes.volume_plan import VolumeIntensities
 
