@@ -9,12 +9,13 @@ seconds of the processor divided by its cores. So an arm loses nothing when othe
 
 Run: python benchmarks/head_start.py --data DATA --work WORK [--sets ...] [--arms ...] [--plan short ...]
 What is done is kept under WORK, and the same command resumes. WORK/head_start.md has the table,
-WORK/head_start.svg the curves. DATA holds a folder or a zip of each set.
+WORK/head-start.png the curves. DATA holds a folder or a zip of each set.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import sys
@@ -33,7 +34,6 @@ from napari_unet.engine.hardware import available_cores, processor_name
 from napari_unet.evaluation.report.figures import BLUE, GREY, ORANGE, STYLE
 from napari_unet.models.model_folder import METRICS_FILE, SETTINGS_FILE, STATE_FILE
 from napari_unet.progress import CancelToken, Progress, ignore_progress
-from napari_unet.workflow.evaluate.compare_networks import curve_of
 from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
@@ -49,6 +49,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LITE0 = ("network.name=encoder_unet", "encoder=EfficientNetLite0")
 ARMS = {"scratch": ("network.name=unet",), "lite0": LITE0, "lite0-random": (*LITE0, "pretrained=none")}
 COLOURS = {"scratch": BLUE, "lite0": ORANGE, "lite0-random": GREY}
+WORDS = {"scratch": "U-Net", "lite0": "Lite0", "lite0-random": "Lite0, random"}
 SETS = ("tgs-salt", "ultrasound-nerve-256", "isbi2012", "dsb2018", "usgra-seg", "dic-hela")
 LONG_SETS = ("tgs-salt", "dsb2018", "usgra-seg")
 SEED_SETS = ("usgra-seg",)
@@ -207,7 +208,7 @@ def write_tables(work: Path) -> None:
 
 
 def draw(work: Path) -> None:
-    """Draw validation IoU over the seconds of training, a panel for each set."""
+    """Draw validation IoU over the seconds of training on all images, a panel for each set."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -217,18 +218,24 @@ def draw(work: Path) -> None:
         for panel, name in zip(panels, SETS, strict=True):
             seconds = LONG if name in LONG_SETS else SHORT
             for arm, colour in COLOURS.items():
-                curve = curve_of(Point(name, arm, 1.0, seconds).folder(work) / "model" / METRICS_FILE)
-                if curve:
-                    times, values = zip(*scaled(curve, seconds), strict=True)
-                    panel.plot(times, values, color=colour, label=arm)
-                    panel.legend(fontsize=7)
-            panel.set(title=name, xlabel="seconds", ylabel="validation IoU", xlim=(0, seconds), ylim=(0, 1))
-        figure.savefig(work / "head_start.svg", metadata={"Date": None, "Creator": None})
+                log = Point(name, arm, 1.0, seconds).folder(work) / "model" / METRICS_FILE
+                if curve := curve_of(log, seconds):
+                    times, values = zip(*curve, strict=True)
+                    panel.plot(times, values, color=colour, label=WORDS[arm])
+            panel.set(title=name, xlabel="seconds", ylabel="validation IoU", xlim=(0, seconds))
+        drawn = panels[0].get_legend_handles_labels()
+        if drawn[0]:
+            figure.legend(*drawn, loc="outside upper center", ncols=len(WORDS))
+        figure.savefig(work / "head-start.png", dpi=100)
 
 
-def scaled(curve: Sequence[tuple[float, float]], seconds: float) -> list[tuple[float, float]]:
-    """A curve as if nothing else had used the processor: its end is at the seconds of the budget."""
-    return [(time_ * seconds / curve[-1][0], value) for time_, value in curve]
+def curve_of(log: Path, seconds: float) -> list[tuple[float, float]]:
+    """Seconds and validation IoU of a training; pixels tell the time, whatever else used the processor."""
+    if not log.exists():
+        return []
+    with log.open(newline="", encoding="utf-8") as text:
+        rows = [(float(row["megapixels"]), float(row["validation_iou"])) for row in csv.DictReader(text)]
+    return [(megapixels * seconds / rows[-1][0], iou) for megapixels, iou in rows]
 
 
 if __name__ == "__main__":

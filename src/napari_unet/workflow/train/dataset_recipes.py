@@ -86,7 +86,7 @@ ISBI2012 = Recipe(
 # Fluorescence and stained tissue, bright on dark and dark on bright: grey, inverted, zoomed.
 DSB2018 = Recipe(
     name="dsb2018",
-    network=NetworkSettings(separation="distance"),
+    network=NetworkSettings(name="encoder_unet", separation="distance"),
     training=TrainingSettings(
         megapixels=600.0,
         batch_size=6,
