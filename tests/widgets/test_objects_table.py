@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from skimage.draw import disk
 
 import napari_unet.models.shipped as built_in
+from napari_unet.metrics.object_confidence import KEY
 from support.hands import LEFT, LONG, click, press, segment
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ def test_the_dock_counts_and_the_table_measures(
     assert dialog.words.text() == f"<b>{words}</b> in five"
     heading = dialog.model.columns.index("confidence")
     tip = dialog.model.headerData(heading, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
-    assert tip.endswith("Measured on 1,172 objects of 24 validation images")
+    fitted = json.loads((NUCLEI / "settings.json").read_text())["provenance"][KEY]
+    assert fitted["objects"] > 1000
+    assert tip.endswith(f"Measured on {fitted['objects']:,} objects of 24 validation images")
     # Each disc is found in its place, with the pixels that it has on the canvas.
     labels = np.asarray(dock.canvas.mask_layer.data)
     for (y, x), _ in DISCS:
