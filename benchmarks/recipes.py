@@ -208,7 +208,7 @@ def scores_table(name: str, content: dict[str, Any]) -> str:
 def kept_words(content: dict[str, Any]) -> str:
     """What was chosen on validation images."""
     inference = content["model"]["recipe"]["inference"]
-    names = ("threshold", "least_presence", "minimum_size")
+    names = ("threshold", "least_presence", "least_depth", "minimum_size")
     told = ", ".join(f"{n.replace('_', ' ')} {inference[n]:g}" for n in names)
     tuned = content["model"]["provenance"].get("tuned")
     averaged = content["model"]["provenance"].get("averaged_snapshots")
