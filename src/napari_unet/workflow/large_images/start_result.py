@@ -85,16 +85,9 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
     if not as_one and (way.how == "connected" or not objects):
         return None
     return ObjectRules(
-        settings,
-        way,
-        network.separation,
-        network.activation,
-        model.classes,
-        whole,
-        objects,
-        presence,
-        specks,
-    )
+        settings, way, network.separation, network.activation, model.classes, whole, objects, presence,
+        specks=specks,
+    )  # fmt: skip
 
 
 def _way(model: AnyModel, settings: InferenceSettings) -> ObjectWay:

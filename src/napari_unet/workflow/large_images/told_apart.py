@@ -262,8 +262,6 @@ def _fade_part(item: _Specks) -> None:
     part, source, store = item.part, item.source, LabelStore.open(item.part.store)
     mask = np.asarray(store.array(source.mask)[part.place_in])
     specks = item.specks[number_part(mask)[0]]
-    if not specks.any():
-        return
     rules, rows, columns = item.rules, part.rows, part.columns
     said = read_classes(store, source.answers, part.index, rows, columns, source.classes)
     # Where this was stopped between the two, some are faded already.
