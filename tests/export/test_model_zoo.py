@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
+from napari_unet.export.models.model_page import documentation
 from napari_unet.export.models.model_zoo import preprocessing
+from napari_unet.models.card import ModelCard
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import use_pretrained
-from napari_unet.settings import NetworkSettings, Recipe
+from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 from support.errors import cli_error
 
 if TYPE_CHECKING:
@@ -84,6 +86,20 @@ def test_what_is_in_it(tmp_path: Path) -> None:
     assert "IoU 0.625" in page
     assert "Resize images by 0.5" in page
     assert "Zellkörper" in page
+
+
+def test_the_page_says_which_pieces_are_background(tmp_path: Path) -> None:
+    settings = NetworkSettings(filters=4, depth=2, separation="distance")
+
+    def page(least: float) -> str:
+        recipe = Recipe(network=settings, inference=InferenceSettings(least_depth=least, threshold=0.4))
+        model = Model(recipe, Normalization(), ("nucleus",), build_network(settings))
+        card = ModelCard.read(save_model(model, tmp_path / f"{least}"))
+        return documentation(card, "Nuclei", model.sizes)
+
+    said = "above 0.4. Pieces of it that are nowhere deeper than 0.45 are background."
+    assert said in page(0.45)
+    assert "nowhere deeper" not in page(0.0)
 
 
 def test_volumes_have_an_axis_z(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from napari_unet.export.models.onnx_model import onnx_model, write_onnx
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, pixel_networks
-from napari_unet.settings import NetworkSettings, Recipe
+from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 from support.errors import cli_error, raises_code
 
 if TYPE_CHECKING:
@@ -123,9 +123,13 @@ def test_every_other_network(name: str) -> None:
 def test_the_file_tells_what_it_needs(tmp_path: Path) -> None:
     import onnx
 
-    file = write_onnx(model_of(**SMALL, classes=2, separation="border"), tmp_path / "new" / "model.onnx")
+    model = model_of(**SMALL, classes=2, separation="border")
+    inference = InferenceSettings(threshold=0.4, least_presence=0.2, least_depth=0.3)
+    model.recipe = model.recipe.model_copy(update={"inference": inference})
+    file = write_onnx(model, tmp_path / "new" / "model.onnx")
     kept = {p.key: json.loads(p.value) for p in onnx.load(file).metadata_props}
     assert kept["outputs"] == ["class 1", "class 2", "border"]
+    assert (kept["threshold"], kept["least_presence"], kept["least_depth"]) == (0.4, 0.2, 0.3)
     assert Normalization.model_validate(kept["normalization"]) == Normalization()
     assert kept["input_sizes"] == {"minimum": 4, "step": 4, "margin": 0}
     assert [p.name for p in file.parent.iterdir()] == ["model.onnx"]
